@@ -1,0 +1,120 @@
+"""The errors this library raises itself.
+
+What the *server* or the *network* did leaves as redis-py's own class, so existing
+``except`` clauses keep working. What *we* decided has a class of its own here, with a
+redis-py base for the same reason. Every error that leaves a pipeline carries:
+
+- ``delivery``: ``"not_sent"`` | ``"rejected"`` | ``"unknown"``, the worst over all attempts;
+- ``attempts``: how many times the command was tried (0 when it was refused before the first);
+- ``elapsed``: seconds from the call to the error;
+- notes (``__notes__``): one line per attempt. Keys, values and passwords are never in them.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any, ClassVar
+
+import pybreaker
+import redis.exceptions
+
+from resilient_redis.calls import Kind
+
+
+class ResilienceError(redis.exceptions.RedisError):
+    """Base of every error that is this library's own decision."""
+
+
+class RejectedError(ResilienceError):
+    """The command was refused on this side: **it was never sent**.
+
+    Attributes:
+        retry_after: seconds after which another try makes sense; ``None`` when unknown.
+        delivery: always ``"not_sent"``.
+    """
+
+    kind: ClassVar[Kind] = Kind.REJECTED
+    delivery: str = "not_sent"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        # Not super().__init__: the long way through two packages' bases costs more than a refusal may.
+        Exception.__init__(self, message)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        """The message, with the time to wait where it is known."""
+        message = str(self.args[0])
+        return message if self.retry_after is None else f"{message} (retry after {self.retry_after:.3g} s)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.args[0], self.retry_after, self.__dict__))
+
+
+def _rebuild(
+    cls: type[RejectedError], message: str, retry_after: float | None, state: dict[str, Any]
+) -> RejectedError:
+    error = cls(message, retry_after=retry_after)
+    error.__dict__.update(state)
+    return error
+
+
+class CircuitOpenError(RejectedError, pybreaker.CircuitBreakerError, redis.exceptions.ConnectionError):
+    """The circuit breaker is open: the server is not asked.
+
+    Caught by ``except redis.ConnectionError`` and by ``except pybreaker.CircuitBreakerError`` too.
+    """
+
+    kind: ClassVar[Kind] = Kind.CIRCUIT_OPEN
+
+
+class BulkheadFullError(RejectedError, redis.exceptions.ConnectionError):
+    """As many calls as the bulkhead admits are under way, and its queue is full or the wait was too long."""
+
+    kind: ClassVar[Kind] = Kind.BULKHEAD_FULL
+
+
+class CallTimeoutError(ResilienceError, redis.exceptions.TimeoutError, builtins.TimeoutError):
+    """A guarded coroutine did not end before its deadline, and was cancelled.
+
+    A Redis command that is out of time leaves as ``redis.TimeoutError`` instead.
+    """
+
+
+class ConfigError(ResilienceError, ValueError):
+    """A policy, a configuration file or an argument is wrong.
+
+    Attributes:
+        field: the field or key path, such as ``profiles.base.policies[1].attempts``; ``""`` when it is the whole.
+        problems: every message, when several things are wrong at once.
+    """
+
+    def __init__(self, message: str, *, field: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.field = field
+        self.problems = problems or (message,)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_config, (self.args[0], self.field, self.problems))
+
+
+def _rebuild_config(message: str, field: str, problems: tuple[str, ...]) -> ConfigError:
+    return ConfigError(message, field=field, problems=problems)
+
+
+class PipelineOrderWarning(UserWarning):
+    """The order of the policies defeats itself.
+
+    Attributes:
+        code: a stable code such as ``RR101``, for ``warnings.filterwarnings(message="RR101")``.
+        reason: what happens as it stands.
+        remedy: what to write instead.
+    """
+
+    def __init__(self, code: str, reason: str, remedy: str) -> None:
+        super().__init__(f"{code}: {reason} Remedy: {remedy}")
+        self.code = code
+        self.reason = reason
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (PipelineOrderWarning, (self.code, self.reason, self.remedy))

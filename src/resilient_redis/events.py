@@ -1,0 +1,129 @@
+"""What the layers tell: immutable events, and the sink that hands them to listeners.
+
+No event holds a key, a value or a password.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+logger = logging.getLogger("resilient_redis")
+logger.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events.
+
+    Attributes:
+        policy: the policy's name, or its type name where it has none; ``"driver"`` for the driver itself.
+    """
+
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackUsed(Event):
+    """A caller got a fallback value: an outage is being masked. ``kind`` says what it hides."""
+
+    command: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled(Event):
+    """Attempt number ``attempt`` failed with ``kind``; the next one starts after ``wait`` seconds."""
+
+    command: str
+    attempt: int
+    kind: str
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetriesExhausted(Event):
+    """The last of ``attempts`` attempts failed with ``kind``."""
+
+    command: str
+    attempts: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChanged(Event):
+    """A circuit breaker went from ``old`` to ``new``; ``reason`` says why, in numbers."""
+
+    old: str
+    new: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRejected(Event):
+    """A policy refused a call before it was sent."""
+
+    command: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(Event):
+    """One attempt failed. ``delivery`` says how far it got."""
+
+    command: str
+    attempt: int
+    kind: str
+    delivery: str
+
+
+Listener = Callable[[Event], None]
+"""Called in the thread or task of the call, without any lock held. It should be quick; what it raises is
+logged once and never reaches the call."""
+
+
+class Events:
+    """Hands events to listeners. Adding and removing is safe from any thread at any time.
+
+    >>> seen = []
+    >>> events = Events([seen.append])
+    >>> events.emit(FallbackUsed("fallback", "GET", "unreachable"))
+    >>> seen[0].kind
+    'unreachable'
+    """
+
+    def __init__(self, listeners: Iterable[Listener] = ()) -> None:
+        self._listeners: tuple[Listener, ...] = tuple(listeners)
+        self._broken: set[int] = set()
+
+    @property
+    def heard(self) -> bool:
+        """Is anybody listening? Checked before an event is built."""
+        return bool(self._listeners)
+
+    def add(self, listener: Listener) -> None:
+        """Call ``listener`` for every event from now on."""
+        self._listeners = (*self._listeners, listener)
+
+    def remove(self, listener: Listener) -> None:
+        """Stop calling ``listener``; nothing happens if it was not there."""
+        self._listeners = tuple(known for known in self._listeners if known is not listener and known != listener)
+
+    def announce(self, event: CircuitChanged) -> None:
+        """Log a change of state as a warning (logger ``resilient_redis``), then hand it to every listener."""
+        logger.warning("circuit %s: %s -> %s (%s)", event.policy, event.old, event.new, event.reason)
+        self.emit(event)
+
+    def emit(self, event: Event) -> None:
+        """Hand ``event`` to every listener."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001 - a listener must never break a call
+                self._report(listener)
+
+    def _report(self, listener: Listener) -> None:
+        if id(listener) not in self._broken:
+            self._broken.add(id(listener))
+            logger.exception("listener %r failed; further failures of it are not logged", listener)

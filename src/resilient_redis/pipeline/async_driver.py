@@ -1,0 +1,97 @@
+"""The driver for asyncio: the only async code that calls, sleeps and waits for policies. Twin of `sync_driver`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+from resilient_redis.pipeline.flight import Flight, Step
+from resilient_redis.pipeline.plan import Plan, Surface
+from resilient_redis.pipeline.scope import active_scope
+from resilient_redis.pipeline.sync_driver import queue_limit
+
+
+async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
+    """Run ``surface`` under ``plan``; see `resilient_redis.pipeline.sync_driver.call`."""
+    quiet, scope = plan.quiet, active_scope.get()
+    if quiet is not None and scope is None and not allowance:
+        for layer, token in quiet.watched:
+            if layer.calm is not token:
+                break
+        else:
+            started = plan.now()
+            try:
+                return await surface.run(args, options, started + quiet.timeout)
+            except Exception as error:  # noqa: BLE001 - every failure is classified
+                failure = error
+            flight = plan.resume(surface, args, options, quiet, started, failure)
+            return await drive(plan, flight, surface, args, options)
+    plan.refresh()
+    return await drive(plan, plan.start(surface, args, options, allowance, scope), surface, args, options)
+
+
+async def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options: dict[str, Any]) -> Any:
+    """Carry out the steps of ``flight`` until it leaves."""
+    try:
+        while (step := flight.advance()) is not Step.DONE:
+            if step is Step.RUN:
+                try:
+                    flight.succeed(await surface.run(args, options, flight.call.deadline))
+                except Exception as error:  # noqa: BLE001 - every failure is classified
+                    flight.fail(error)
+            elif step is Step.PAUSE:
+                await plan.runtime.clock.asleep(flight.seconds)
+            elif step is Step.QUEUE:
+                await _queue(plan, flight)
+            else:
+                await _supply(flight)
+    except BaseException:
+        flight.abandon()
+        raise
+    return flight.leave(plan.now())
+
+
+async def _queue(plan: Plan, flight: Flight) -> None:
+    ticket = flight.ticket
+    assert ticket is not None  # noqa: S101 - Step.QUEUE sets it
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        try:
+            loop.call_soon_threadsafe(_finish, future)
+        except RuntimeError:  # this loop was closed with the call still queued: its place goes to the next
+            if ticket.cancel():
+                layer.release(ticket.token)
+
+    layer = flight.layers[flight._depth]
+    try:
+        granted = ticket.arm(wake) or await plan.runtime.clock.await_future(future, queue_limit(plan, flight))
+    except BaseException:
+        if ticket.cancel():
+            flight.granted()  # the permit came in the same moment: abandon() gives it back
+        raise
+    if granted or ticket.cancel():
+        flight.granted()
+    else:
+        flight.refused()
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def _supply(flight: Flight) -> None:
+    supplier, outcome = flight.supplier, flight.outcome
+    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: S101, PT018
+    try:
+        value = supplier.function(flight.call, outcome.error)
+        if inspect.isawaitable(value):
+            value = await value
+    except Exception as error:  # noqa: BLE001 - what a fallback raises is an outcome too
+        error.__cause__ = outcome.error
+        flight.fail(error)
+    else:
+        flight.succeed(value)

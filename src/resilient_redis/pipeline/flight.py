@@ -1,0 +1,181 @@
+"""One call's way down through the layers and back up: pure navigation, no calling, no waiting.
+
+The drivers ask `advance` what to do next and report back with `succeed`, `fail`, `resumed` or `supplied`. Sync and
+asyncio share every line of this; they differ only in how they carry a step out.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Any
+
+from resilient_redis.calls import NO_DEADLINE, Call, Outcome
+from resilient_redis.errors import RejectedError
+from resilient_redis.events import AttemptFailed, Events
+from resilient_redis.pipeline.classify import classify, refused
+from resilient_redis.policies.base import Again, Become, Layer, Reject, Replace, Supply, Ticket, Wait
+
+
+class Step(enum.Enum):
+    """What the driver is to do next."""
+
+    RUN = "run the guarded thing"
+    PAUSE = "sleep for flight.seconds"
+    QUEUE = "wait for flight.ticket"
+    SUPPLY = "compute the fallback: flight.supplier(call, error)"
+    DONE = "leave with the outcome"
+
+
+class Flight:
+    """The state of one call in the pipeline.
+
+    Args:
+        layers: outermost first.
+        call: what is called.
+        events: where failed attempts are told.
+    """
+
+    __slots__ = ("_depth", "_levels", "_tokens", "call", "events", "layers", "outcome", "seconds", "supplier", "ticket")
+
+    def __init__(self, layers: Sequence[Layer], call: Call, events: Events) -> None:
+        self.layers = layers
+        self.call = call
+        self.events = events
+        self.outcome: Outcome | None = None
+        self.seconds = 0.0
+        self.ticket: Ticket | None = None
+        self.supplier: Supply | None = None
+        self._tokens: list[Any] = [None] * len(layers)
+        self._levels: list[float] = [NO_DEADLINE] * len(layers)  # the deadline as each layer left it
+        self._depth = 0  # layers entered and not yet exited
+
+    def enter_calm(self, tokens: Sequence[object], started: float) -> None:
+        """All layers were entered at ``started`` by the plan's quiet path, and the first attempt was made."""
+        call, deadline = self.call, self.call.deadline
+        for index, layer in enumerate(self.layers):
+            if layer.timeout is not None:
+                deadline = min(deadline, started + layer.timeout)
+            self._levels[index] = deadline
+        self._tokens[:] = tokens
+        self._depth = len(self.layers)
+        call.deadline = deadline
+        call.attempts = 1
+
+    # --- reports of the driver ---
+
+    def succeed(self, value: Any) -> None:
+        """The guarded thing answered."""
+        self.outcome = Outcome(self.call, value)
+
+    def fail(self, error: Exception) -> None:
+        """The guarded thing, or a fallback's function, raised."""
+        outcome = self.outcome = classify(self.call, error)
+        if self.events.heard:
+            call = self.call
+            self.events.emit(AttemptFailed("driver", call.name, call.attempts, str(outcome.kind), outcome.delivery))
+
+    def granted(self) -> None:
+        """The ticket waited for was granted."""
+        assert self.ticket is not None  # noqa: S101 - only called after Step.QUEUE
+        self._entered(self.ticket.token)
+        self.ticket = None
+
+    def refused(self) -> None:
+        """The ticket waited for was not granted in time."""
+        assert self.ticket is not None  # noqa: S101 - only called after Step.QUEUE
+        self.outcome = refused(self.call, self.ticket.refusal().error)
+        self.ticket = None
+
+    def abandon(self) -> None:
+        """Cancelled, or a BaseException: every entered layer gives its permits back and counts nothing."""
+        while self._depth:
+            self._depth -= 1
+            self.layers[self._depth].release(self._tokens[self._depth])
+
+    # --- navigation ---
+
+    def advance(self) -> Step:
+        """Run hooks until something has to be done that takes time."""
+        while True:
+            if self.outcome is None:
+                step = self._descend()
+                if step is not None:
+                    return step
+            step = self._ascend()
+            if step is not None:
+                return step
+
+    def _descend(self) -> Step | None:
+        layers, call = self.layers, self.call
+        while self._depth < len(layers):
+            answer = layers[self._depth].enter(call)
+            kind = type(answer)
+            if kind is Reject:
+                self.outcome = refused(call, answer.error)
+                return None
+            if kind is Wait:
+                self.ticket = answer.ticket
+                return Step.QUEUE
+            self._entered(answer)
+        call.attempts += 1
+        return Step.RUN
+
+    def _entered(self, token: Any) -> None:
+        self._tokens[self._depth] = token
+        self._levels[self._depth] = self.call.deadline
+        self._depth += 1
+
+    def _ascend(self) -> Step | None:
+        while self._depth:
+            index = self._depth - 1
+            layer, outcome = self.layers[index], self.outcome
+            assert outcome is not None  # noqa: S101 - a descent ends in a run or an outcome
+            self.call.deadline = self._levels[index]
+            if outcome.error is None and not layer.watches_success:
+                self._depth = index
+                continue
+            # Depth still counts this layer: if exit raises, abandon() releases it too.
+            decision = layer.exit(self._tokens[index], outcome)
+            kind = type(decision)
+            if kind is Again:
+                return self._repeat(index, decision)
+            self._depth = index
+            if kind is Replace:
+                self.outcome = Outcome(self.call, decision.value)  # type: ignore[union-attr]
+            elif kind is Become:
+                self.outcome = decision.outcome  # type: ignore[union-attr]
+            elif kind is Supply:
+                self.supplier = decision  # type: ignore[assignment]
+                return Step.SUPPLY
+        return Step.DONE
+
+    def _repeat(self, index: int, decision: Any) -> Step:
+        self._tokens[index] = decision.token
+        self.outcome = None
+        self.seconds = decision.seconds
+        return Step.PAUSE
+
+    # --- the end ---
+
+    def leave(self, now: float) -> Any:
+        """Give the value, or raise the error with what is known about it."""
+        outcome = self.outcome
+        assert outcome is not None  # noqa: S101 - only called after Step.DONE
+        error = outcome.error
+        if error is None:
+            return outcome.value
+        call = self.call
+        if call.target != "callable" or isinstance(error, RejectedError):
+            stamp(error, outcome, now - call.started)
+        raise error
+
+
+def stamp(error: Any, outcome: Outcome, elapsed: float) -> None:
+    """Write on the error what is known: delivery, attempts, seconds; once more as a note for people."""
+    call = outcome.call
+    error.delivery = outcome.delivery
+    error.attempts = call.attempts
+    error.elapsed = elapsed
+    tries = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
+    error.add_note(f"{call.name}: {tries} in {elapsed:.3f} s; delivery: {outcome.delivery} ({outcome.kind})")

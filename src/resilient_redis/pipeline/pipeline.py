@@ -1,0 +1,236 @@
+"""ResiliencePipeline: the policies around any function, sync or asyncio."""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
+
+from resilient_redis.calls import Call
+from resilient_redis.clock import Clock
+from resilient_redis.durations import Duration, parse_duration
+from resilient_redis.errors import ConfigError
+from resilient_redis.events import Listener
+from resilient_redis.pipeline.async_driver import acall
+from resilient_redis.pipeline.describe import describe_plan
+from resilient_redis.pipeline.eager import run_until
+from resilient_redis.pipeline.plan import Plan
+from resilient_redis.pipeline.scope import Scope, active_scope, override_scope
+from resilient_redis.pipeline.store import SHARED_STORE, LayerStore
+from resilient_redis.pipeline.sync_driver import call
+from resilient_redis.policies.base import Policy
+from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
+from resilient_redis.policies.retry import Retry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_NOTHING: dict[str, Any] = {}
+
+
+class ResiliencePipeline:
+    """Policies around any function.
+
+    Args:
+        policies: outermost first. A `Retry` in it must name what it repeats with ``on=``, since nobody but you can
+            know whether a function may run twice.
+        clock: the source of time; ``None`` for the system's.
+        rng: the source of chance for jitter; ``None`` for a fresh one.
+        listeners: called for each event.
+
+    With ``clock``, ``rng`` or ``listeners`` the pipeline has live state of its own; otherwise state is found by
+    policy object or name among all pipelines of the process.
+
+    Raises:
+        ConfigError: an item is no policy, or a `Retry` does not name what it repeats.
+
+    Safe for threads, tasks and several event loops at once.
+
+    >>> from resilient_redis import Fallback, Timeout
+    >>> pipeline = ResiliencePipeline([Fallback(0, on=ZeroDivisionError), Timeout(1)])
+    >>> pipeline.call(lambda a, b: a // b, 1, 0)
+    0
+    """
+
+    def __init__(
+        self,
+        policies: Sequence[Policy],
+        *,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        own = clock is not None or rng is not None or bool(listeners)
+        self._store = LayerStore(clock, rng, listeners) if own else SHARED_STORE
+        self.plan: Plan = self._store.plan(policies)
+        for policy in self.plan.policies:
+            if isinstance(policy, Retry) and policy._attempts > 1 and not policy.names_what_to_repeat:
+                raise ConfigError(
+                    "Retry.on: around a function it must name what to repeat, since the function may have done part "
+                    "of its work; write Retry(on=redis.ConnectionError) or another exception that is safe to repeat",
+                    field="on",
+                )
+        self._sync = _SyncFunction(self.plan)
+        self._async = _AsyncFunction(self.plan)
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies, outermost first."""
+        return self.plan.policies
+
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` under the policies.
+
+        Raises:
+            RejectedError: a policy refused; the function was not called.
+            Exception: what the function raised, if no policy could help.
+        """
+        result: T = call(self.plan, self._sync, (function, args), kwargs)
+        return result
+
+    async def acall(self, function: Callable[P, Awaitable[T] | T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` and await what it returns, under the policies. At a deadline it is cancelled.
+
+        Raises:
+            RejectedError: a policy refused; the function was not called.
+            CallTimeoutError: it was cancelled at its deadline.
+            Exception: what the function raised, if no policy could help.
+        """
+        result: T = await acall(self.plan, self._async, (function, args), kwargs)
+        return result
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Use as a decorator: sync functions, coroutine functions, functions that return an awaitable."""
+        from resilient_redis.pipeline.decorators import guard  # noqa: PLC0415 - it imports this module
+
+        return guard(self, function)
+
+    @contextmanager
+    def overrides(
+        self,
+        *,
+        timeout: Duration | None = None,
+        deadline: Duration | None = None,
+        attempts: int | None = None,
+        **fallback: Any,
+    ) -> Iterator[None]:
+        """Other numbers for the calls of this pipeline made inside the block, in this thread or task.
+
+        Args:
+            timeout: seconds for every `Timeout` of the stack instead of its own.
+            deadline: seconds from each call's start to its end, whatever the policies say; it only shortens.
+            attempts: for every `Retry` instead of its own; 1 turns repeating off.
+            fallback: ``fallback=value``: what `Fallback` answers.
+
+        Raises:
+            ConfigError: an unknown name, or a value out of its range.
+
+        >>> from resilient_redis import Fallback
+        >>> pipeline = ResiliencePipeline([Fallback("default", on=KeyError)])
+        >>> with pipeline.overrides(fallback="other"):
+        ...     pipeline.call({}.__getitem__, "missing")
+        'other'
+        """
+        values = check_overrides(timeout, deadline, attempts, fallback)
+        token = active_scope.set(override_scope(self.plan, values, active_scope.get()))
+        try:
+            yield
+        finally:
+            active_scope.reset(token)
+
+    @property
+    def breakers(self) -> dict[str, CircuitBreakerLayer]:
+        """The circuits of this pipeline by name (by type name where they have none)."""
+        return breakers_of(self.plan)
+
+    def describe(self) -> str:
+        """The stack with every effective number, one line a policy."""
+        deadline_note = "a guarded function (a sync one cannot be interrupted: deadlines are cooperative there)"
+        return describe_plan(self.plan, [deadline_note])
+
+    def __repr__(self) -> str:
+        """The policies' names in order."""
+        return f"<ResiliencePipeline {' > '.join(policy.label for policy in self.policies) or 'empty'}>"
+
+
+def breakers_of(plan: Plan) -> dict[str, CircuitBreakerLayer]:
+    """The circuits of ``plan`` by label."""
+    return {layer.policy.label: layer for layer in plan.layers if isinstance(layer, CircuitBreakerLayer)}
+
+
+def check_overrides(
+    timeout: Duration | None, deadline: Duration | None, attempts: int | None, fallback: dict[str, Any]
+) -> dict[str, Any]:
+    """The overrides as layers look them up.
+
+    Raises:
+        ConfigError: an unknown name, or a value out of its range.
+    """
+    values = dict(fallback)
+    for unknown in values.keys() - {"fallback"}:
+        raise ConfigError(f"overrides: {unknown!r} is unknown (known: timeout, deadline, attempts, fallback)", field=unknown)
+    for name, duration in (("timeout", timeout), ("deadline", deadline)):
+        if duration is not None:
+            values[name] = parse_duration(duration, f"overrides.{name}")
+    if attempts is not None:
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise ConfigError(f"overrides.attempts: {attempts!r} is out of range; give 1 or more", field="attempts")
+        values["attempts"] = attempts
+    return values
+
+
+def _describe_call(args: tuple[Callable[..., Any], tuple[Any, ...]], options: dict[str, Any]) -> Call:
+    function, arguments = args
+    name = getattr(function, "__qualname__", None) or type(function).__name__
+    return Call(name, "callable", arguments, options, maskable="yes")
+
+
+class _SyncFunction:
+    """A plain function as a surface. ``args`` is the function and its arguments."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def call(self, args: Any, options: dict[str, Any]) -> Call:
+        return _describe_call(args, options)
+
+    def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+        plan = self._plan
+        scope = Scope(deadline, plan.retries, plan.fallback, active_scope.get())
+        token = active_scope.set(scope)
+        try:
+            return args[0](*args[1], **options)
+        finally:
+            active_scope.reset(token)
+            scope.closed = True
+
+
+class _AsyncFunction:
+    """A function whose result may have to be awaited, as a surface."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def call(self, args: Any, options: dict[str, Any]) -> Call:
+        return _describe_call(args, options)
+
+    async def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+        plan = self._plan
+        scope = Scope(deadline, plan.retries, plan.fallback, active_scope.get())
+        token = active_scope.set(scope)
+        try:
+            result = args[0](*args[1], **options)
+            if inspect.iscoroutine(result):
+                return await run_until(result, deadline - plan.now(), args[0].__name__)
+            if inspect.isawaitable(result):
+                return await run_until(_awaited(result), deadline - plan.now(), _describe_call(args, options).name)
+            return result
+        finally:
+            active_scope.reset(token)
+            scope.closed = True
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result

@@ -1,0 +1,185 @@
+"""The live side of `CircuitBreaker`: locks, counts, tells, and mirrors to pybreaker."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from resilient_redis.calls import Call, Outcome, Verdict
+from resilient_redis.errors import CircuitOpenError
+from resilient_redis.events import CallRejected, CircuitChanged
+from resilient_redis.policies.base import Layer, Reject, Runtime
+from resilient_redis.policies.breaker_machine import BreakerMachine, Period, State
+from resilient_redis.policies.matching import matches
+from resilient_redis.policies.pybreaker_mirror import PybreakerMirror
+
+if TYPE_CHECKING:
+    from resilient_redis.policies.breaker import CircuitBreaker
+
+
+class CircuitBreakerLayer(Layer):
+    """One circuit. Safe for threads and tasks together; the lock is never held across a call or a listener.
+
+    Reached by ``client.breakers["name"]`` (or the type name where it has none).
+    """
+
+    policy: CircuitBreaker
+
+    def __init__(self, policy: CircuitBreaker, runtime: Runtime) -> None:
+        super().__init__(policy, runtime)
+        self.watches_success = True
+        self._lock = threading.Lock()
+        self._slow_call: float | None = None if policy.slow_call is None else float(policy.slow_call)  # type: ignore[arg-type]
+        self._last_failure = ""
+        now = runtime.clock.monotonic()
+        self._machine = BreakerMachine(policy.limits(), policy.new_window(), now)
+        self._mirror = PybreakerMirror.for_policy(policy, self._adopt)
+        if self._mirror is not None:
+            self._take_over(self._mirror, now)
+        # Successes change nothing while it is closed, counts failures in a row only, and has counted none.
+        self._can_be_calm = (
+            policy.failure_rate is None
+            and self._slow_call is None
+            and not (self._mirror is not None and self._mirror.hears_calls)
+        )
+        self._update_calm()
+
+    # --- what a user may ask and do ---
+
+    @property
+    def state(self) -> State:
+        """``closed``, ``open``, ``half-open`` or ``isolated``, as of the last call."""
+        return self._machine.period.state
+
+    @property
+    def fail_counter(self) -> int:
+        """Failures in a row."""
+        return self._machine.failures
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until the next probe is let through; ``None`` when not open."""
+        machine = self._machine
+        if machine.period.state != "open":
+            return None
+        return max(0.0, machine.period.since + machine.open_for - self.runtime.clock.monotonic())
+
+    def isolate(self) -> None:
+        """Open the circuit by hand; it stays open until `reset`."""
+        self._change("isolated", "by hand")
+
+    def reset(self) -> None:
+        """Close the circuit by hand and forget what was counted."""
+        self._change("closed", "by hand")
+
+    # --- hooks ---
+
+    def enter(self, call: Call) -> Any:
+        """A token, or the refusal while the circuit is open."""
+        mirror = self._mirror
+        if mirror is not None and mirror.hears_calls:
+            mirror.before_call(call)
+        period = self._machine.period
+        if period.state != "closed":
+            admitted = self._admit()
+            if not isinstance(admitted, Period):
+                return self._refuse(call, admitted)
+            period = admitted
+        if self._slow_call is None:
+            return period
+        return (period, self.runtime.clock.monotonic())
+
+    def exit(self, token: Any, outcome: Outcome) -> None:
+        """Count the outcome, unless it says nothing or comes from before a change of state."""
+        period, started = token if self._slow_call is not None and isinstance(token, tuple) else (token, None)
+        verdict = self._judge(outcome)
+        if verdict is Verdict.NEITHER:
+            self.release(period)
+            return
+        if verdict is Verdict.SUCCESS and self.calm is period:
+            return  # nothing would change: no clock, no lock
+        now = self.runtime.clock.monotonic()
+        failed = verdict is Verdict.FAILURE or (started is not None and now - started > (self._slow_call or 0.0))
+        with self._lock:
+            old = self._machine.period.state
+            reason = self._machine.count(period, failed, now)
+            new = self._machine.period.state
+            self._update_calm()
+            if failed and outcome.error is not None:
+                self._last_failure = type(outcome.error).__name__
+        self._tell_result(failed, outcome)
+        if reason is not None:
+            self._tell(old, new, reason)
+
+    def release(self, token: Any) -> None:
+        """Give a probe's permit back; count nothing."""
+        period = token[0] if isinstance(token, tuple) else token
+        with self._lock:
+            self._machine.give_back(period)
+
+    # --- inside ---
+
+    def _judge(self, outcome: Outcome) -> Verdict:
+        error = outcome.error
+        if error is None or outcome.verdict is Verdict.NEITHER:
+            return outcome.verdict
+        return Verdict.SUCCESS if matches(error, self.policy._exclude) else outcome.verdict
+
+    def _admit(self) -> Period | float | None:
+        now = self.runtime.clock.monotonic()
+        with self._lock:
+            old = self._machine.period.state
+            admitted = self._machine.admit(now)
+            new = self._machine.period.state
+        if old != new:
+            self._tell(old, new, "its time is over; probing")
+        return admitted
+
+    def _refuse(self, call: Call, retry_after: float | None) -> Reject:
+        label = self.policy.label
+        last = f"; last failure: {self._last_failure}" if self._last_failure else ""
+        events = self.runtime.events
+        if events.heard:
+            events.emit(CallRejected(label, call.name, CircuitOpenError.kind))
+        message = f"circuit {label} is {self._machine.period.state}{last}; not sent"
+        return Reject(CircuitOpenError(message, retry_after=retry_after))
+
+    def _change(self, new: State, reason: str) -> None:
+        with self._lock:
+            old = self._machine.period.state
+            self._machine.enter_state(new, self.runtime.clock.monotonic())
+            self._update_calm()
+        if old != new:
+            self._tell(old, new, reason)
+
+    def _update_calm(self) -> None:
+        machine = self._machine
+        quiet = self._can_be_calm and machine.period.state == "closed" and machine.failures == 0
+        self.calm = machine.period if quiet else None
+
+    def _tell(self, old: State, new: State, reason: str) -> None:
+        self.runtime.events.announce(CircuitChanged(self.policy.label, old, new, reason))
+        if self._mirror is not None:
+            self._mirror.push(new)
+
+    def _tell_result(self, failed: bool, outcome: Outcome) -> None:
+        mirror = self._mirror
+        if mirror is not None and mirror.hears_calls:
+            mirror.result(outcome.error if failed else None)
+
+    def _take_over(self, mirror: PybreakerMirror, now: float) -> None:
+        """Start in the state that the pybreaker object or storage is in."""
+        state, elapsed = mirror.initial()
+        if state != "closed":
+            self._machine.enter_state(state, now - elapsed)
+
+    def _adopt(self, state: State, elapsed: float) -> None:
+        """Another process changed the shared state: follow it, unless held open by hand here."""
+        now = self.runtime.clock.monotonic()
+        with self._lock:
+            old = self._machine.period.state
+            if old in (state, "isolated"):
+                return
+            self._machine.enter_state(state, now - elapsed)
+            self._update_calm()
+        self.runtime.events.announce(CircuitChanged(self.policy.label, old, state, "by the shared storage"))

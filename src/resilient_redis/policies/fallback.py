@@ -1,0 +1,216 @@
+"""Fallback: what the caller gets when nothing else worked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import msgspec
+
+from resilient_redis.calls import OUTAGES, Call, Kind, Outcome
+from resilient_redis.commands.shapes import fit
+from resilient_redis.commands.tables import NEVER_MASKED
+from resilient_redis.errors import ConfigError
+from resilient_redis.events import FallbackUsed
+from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Replace, Supply
+from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
+
+UNSET = msgspec.UNSET
+
+
+class FallbackSpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the caller gets when nothing else worked."""
+
+    value: Any = UNSET
+    commands: dict[str, Any] = {}
+    writes: bool = False
+    on: list[str] = []
+    name: str | None = None
+
+
+class FallbackLayer(Layer):
+    """Answers for calls that an outage ended. Holds no state."""
+
+    policy: Fallback
+    calm = ALWAYS_CALM
+
+    def exit(self, token: object, outcome: Outcome) -> Decision:
+        """Replace a covered failure by the value."""
+        error = outcome.error
+        if error is None or not self._covers(outcome, error):
+            return None
+        call = outcome.call
+        decision = self._answer(call, error)
+        events = self.runtime.events
+        if decision is not None and events.heard:
+            events.emit(FallbackUsed(self.policy.label, call.name, str(outcome.kind)))
+        return decision
+
+    def _covers(self, outcome: Outcome, error: Exception) -> bool:
+        call = outcome.call
+        if call.fallback_outside or call.stateful or call.maskable == "never":
+            return False
+        if call.maskable == "if_told" and not (self.policy.writes or call.name in self.policy.commands):
+            return False
+        return self._is_outage(outcome, error)
+
+    def _is_outage(self, outcome: Outcome, error: Exception) -> bool:
+        kind = outcome.kind
+        if kind in OUTAGES:
+            return True
+        if kind is Kind.DENIED:
+            return False
+        on = self.policy._on
+        if kind is Kind.PROGRAMMING:
+            return names_bug(error, on)
+        return (outcome.exhausted and kind is Kind.FOREIGN) or matches(error, on)
+
+    def _answer(self, call: Call, error: Exception) -> Decision:
+        policy = self.policy
+        if call.target == "pipeline":
+            return self._answer_pipeline(call, error)
+        value = call.overrides.get("fallback", UNSET)
+        if value is UNSET:
+            value = policy.commands.get(call.name, UNSET)
+        if value is UNSET:
+            if policy.function is not None:
+                return Supply(policy.function)
+            value = policy.value
+        if value is UNSET:
+            return None
+        if call.target == "command":
+            value = fit(call.name, call.args, value)
+        return Replace(_own_copy(value))
+
+    def _answer_pipeline(self, call: Call, error: Exception) -> Decision:
+        given = self.policy.pipeline
+        if given is None:
+            return None
+        values = given(call) if callable(given) else given
+        if not isinstance(values, (list, tuple)) or len(values) != call.size:
+            shown = len(values) if isinstance(values, (list, tuple)) else type(values).__name__
+            error.add_note(f"{self.policy.label}: pipeline= gave {shown} instead of {call.size} results; not used")
+            return None
+        return Replace(_own_copy(list(values)))
+
+
+def _own_copy(value: Any) -> Any:
+    """Each caller gets its own: a caller that appends to a shared default would change everybody's."""
+    if value is None or isinstance(value, (str, bytes, int, float, bool)):
+        return value
+    return copy.deepcopy(value)
+
+
+@dataclass(frozen=True)
+class Fallback(Policy):
+    """Answer with a value when the service could not.
+
+    Covered are outages: unreachable, timed out, refused by the server for now, pool exhausted, circuit open,
+    bulkhead full, retries exhausted. Never covered: a wrong password, a missing right, a bug, and the steps of a
+    protocol (WATCH, MULTI, the SCAN family, SET NX, locks, pub/sub, PING), where a made-up reply would be believed.
+
+    Plain reads are covered by default. The reply keeps the shape that callers unpack: with ``Fallback(None)``,
+    ``mget`` gives one None per key, ``hgetall`` an empty dict, ``lrange`` an empty list. Every use is a
+    `FallbackUsed` event, so a masked outage can be seen.
+
+    Args:
+        value: what the caller gets. Mutable values are copied for each caller.
+        commands: values by command name; naming a write covers it.
+        writes: cover writes too. The caller then cannot tell a stored value from a lost one.
+        pipeline: results for a pipeline: a list of its length, or a function of the `Call` that returns one.
+            Without it pipelines are not covered.
+        on: more exceptions to cover (types or predicates), for guarded functions.
+        function: see `Fallback.using`.
+        name: shown in ``describe()`` and events.
+
+    Raises:
+        ConfigError: no value at all, or ``commands`` names a step of a protocol.
+
+    Immutable, safe to share.
+
+    >>> Fallback(None).describe()
+    'None; plain reads only'
+    """
+
+    value: Any = UNSET
+    commands: Mapping[str, Any] = field(default_factory=dict)
+    writes: bool = False
+    pipeline: list[Any] | Callable[[Call], list[Any]] | None = None
+    on: Any = ()
+    function: Callable[[Call, Exception], Any] | None = None
+    name: str | None = None
+
+    type_name: ClassVar[str] = "fallback"
+    layer_type: ClassVar[type[Layer]] = FallbackLayer
+    Spec: ClassVar[Any] = FallbackSpec
+
+    def __post_init__(self) -> None:
+        if self.value is UNSET and not self.commands and self.function is None and self.pipeline is None:
+            raise ConfigError("Fallback.value: a fallback needs a value; write Fallback(None) for None", field="value")
+        self._set("commands", {name.upper(): value for name, value in self.commands.items()})
+        for name in self.commands:
+            if name in NEVER_MASKED:
+                raise ConfigError(
+                    f"Fallback.commands: {name} is a step of a protocol or a question about the server, and a made-up "
+                    "reply would be believed; leave it out",
+                    field=f"commands.{name}",
+                )
+        self._set("on", matchers(self.on, "Fallback.on"))
+
+    @property
+    def _on(self) -> tuple[Matcher, ...]:
+        on: tuple[Matcher, ...] = self.on
+        return on
+
+    @classmethod
+    def using(cls, function: Callable[[Call, Exception], Any], *, writes: bool = False, name: str | None = None) -> Fallback:
+        """A fallback that is computed: ``function(call, error)``; a coroutine function in asyncio.
+
+        What it raises leaves instead of the error, with that error as its cause.
+
+        >>> Fallback.using(lambda call, error: call.args[1:]).describe()
+        'computed by <lambda>; plain reads only'
+        """
+        return cls(function=function, writes=writes, name=name)
+
+    @classmethod
+    def per_command(cls, values: Mapping[str, Any], *, name: str | None = None) -> Fallback:
+        """Values for the named commands only; the others keep their error.
+
+        >>> Fallback.per_command({"GET": "", "INCR": 0}).describe()
+        "GET: '', INCR: 0"
+        """
+        if not values:
+            raise ConfigError("Fallback.per_command: name at least one command", field="commands")
+        return cls(commands=values, name=name)
+
+    @classmethod
+    def from_spec(cls, spec: msgspec.Struct) -> Fallback:
+        """As `Policy.from_spec`; a file that gives neither value nor commands means None (TOML has no null)."""
+        values = {name: getattr(spec, name) for name in spec.__struct_fields__}
+        if values["value"] is UNSET and not values["commands"]:
+            values["value"] = None
+        return cls(**values)
+
+    def _plain(self, name: str, value: Any) -> Any:
+        if name == "value" and value is UNSET:
+            return UNSET
+        if name == "on":
+            value = [dotted(matcher) for matcher in value]
+        return super()._plain(name, value)
+
+    def describe(self) -> str:
+        """The values, and what they cover."""
+        parts = [f"{name}: {value!r}" for name, value in self.commands.items()]
+        covered = "reads and writes" if self.writes else "plain reads only"
+        if self.function is not None:
+            parts.append(f"computed by {getattr(self.function, '__name__', 'a function')}; {covered}")
+        elif self.value is not UNSET:
+            parts.append(f"{self.value!r}; {covered}")
+        if self.pipeline is not None:
+            parts.append("pipelines too")
+        if self._on:
+            parts.append(f"also on {show_matchers(self._on)}")
+        return ", ".join(parts)

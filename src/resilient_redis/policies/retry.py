@@ -1,0 +1,270 @@
+"""Retry: again, if it is safe to repeat."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import msgspec
+
+from resilient_redis.calls import DELIVERY_RANK, OUTAGES, REFUSALS, Call, Kind, Outcome
+from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
+from resilient_redis.errors import ConfigError
+from resilient_redis.events import RetriesExhausted, RetryScheduled
+from resilient_redis.policies import tenacity_bridge
+from resilient_redis.policies.backoff import full_jitter
+from resilient_redis.policies.base import ALWAYS_CALM, Again, Become, Decision, Layer, Policy, Runtime, require
+from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
+
+_WAITABLE_REFUSALS = frozenset({Kind.POOL_EXHAUSTED, Kind.BULKHEAD_FULL})
+
+
+class RetrySpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Again, if it is safe to repeat."""
+
+    attempts: int | None = None
+    wait_initial: DurationSpec = 0.025
+    wait_max: DurationSpec = 0.5
+    total_time: DurationSpec | None = None
+    on: list[str] = []
+    retry_rejected: bool = False
+    name: str | None = None
+
+
+class Tries(NamedTuple):
+    """A retry layer's memory of one call; a new value after each attempt."""
+
+    count: int
+    waited: float
+    worst: Outcome
+
+
+class RetryLayer(Layer):
+    """Decides after each failed attempt. What it remembers of a call travels in the call's token."""
+
+    policy: Retry
+
+    def __init__(self, policy: Retry, runtime: Runtime) -> None:
+        super().__init__(policy, runtime)
+        # A `retry_if_result` must be asked about successes; without one a success never concerns this layer.
+        self.watches_success = policy.retry is not None
+        self.calm = None if self.watches_success else ALWAYS_CALM
+
+    def exit(self, token: Tries | None, outcome: Outcome) -> Decision:
+        """Repeat, or let the outcome through (the earlier one, if that is known less well)."""
+        tries = _remember(token, outcome)
+        if not self._wants(tries, outcome):
+            return _settle(tries, outcome, exhausted=False)
+        now = self.runtime.clock.monotonic()
+        wait = self._wait(tries, outcome, now)
+        if self._stops(tries, outcome, now, wait):
+            self._tell_exhausted(tries, outcome)
+            return _settle(tries, outcome, exhausted=True)
+        events = self.runtime.events
+        if events.heard:
+            events.emit(RetryScheduled(self.policy.label, outcome.call.name, tries.count, str(outcome.kind), wait))
+        return Again(wait, tries._replace(waited=tries.waited + wait))
+
+    def _wants(self, tries: Tries, outcome: Outcome) -> bool:
+        """The questions, in their order: hopeless, refused here, surely not applied, safe to repeat."""
+        call, error, policy = outcome.call, outcome.error, self.policy
+        if call.retries_outside or call.stateful or outcome.kind is Kind.DENIED:
+            return False
+        if error is None:
+            return call.target == "callable" and self._asks_tenacity(tries, outcome)
+        if outcome.kind is Kind.PROGRAMMING and not names_bug(error, policy._on):
+            return False
+        if outcome.kind in REFUSALS:
+            return policy.retry_rejected and outcome.kind in _WAITABLE_REFUSALS
+        if call.target != "callable" and not self._is_safe(outcome):
+            return False
+        if policy._on and not matches(error, policy._on):
+            return False
+        return policy.retry is None or self._asks_tenacity(tries, outcome)
+
+    def _is_safe(self, outcome: Outcome) -> bool:
+        """Surely not applied, or a read: only then may a *command* be repeated."""
+        if outcome.kind not in OUTAGES:
+            return False
+        return outcome.delivery != "unknown" or outcome.call.repeatable
+
+    def _asks_tenacity(self, tries: Tries, outcome: Outcome) -> bool:
+        state = tenacity_bridge.state(tries.count, outcome, self.runtime.clock.monotonic(), tries.waited)
+        return bool(self.policy.retry is not None and self.policy.retry(state))
+
+    def _wait(self, tries: Tries, outcome: Outcome, now: float) -> float:
+        policy = self.policy
+        if policy.wait is not None:
+            wait = float(policy.wait(tenacity_bridge.state(tries.count, outcome, now, tries.waited)))
+        else:
+            wait = full_jitter(tries.count, policy._wait_initial, policy._wait_max, self.runtime.rng)
+        # Never earlier than the server asked; the jitter on top keeps those it asked from coming back together.
+        return wait + (outcome.retry_after or 0.0)
+
+    def _stops(self, tries: Tries, outcome: Outcome, now: float, wait: float) -> bool:
+        policy, call = self.policy, outcome.call
+        if tries.count >= call.overrides.get("attempts", policy._attempts):
+            return True
+        ends = now + wait
+        if ends - call.started > policy._total_time or ends >= call.deadline:
+            return True
+        if policy.stop is None:
+            return False
+        return bool(policy.stop(tenacity_bridge.state(tries.count, outcome, now, tries.waited, upcoming=wait)))
+
+    def _tell_exhausted(self, tries: Tries, outcome: Outcome) -> None:
+        events = self.runtime.events
+        if events.heard and outcome.error is not None:
+            events.emit(RetriesExhausted(self.policy.label, outcome.call.name, tries.count, str(outcome.kind)))
+
+
+def _remember(tries: Tries | None, outcome: Outcome) -> Tries:
+    if tries is None:
+        return Tries(1, 0.0, outcome)
+    worst = tries.worst
+    if outcome.error is not None and _rank(outcome) >= _rank(worst):
+        worst = outcome
+    return Tries(tries.count + 1, tries.waited, worst)
+
+
+def _rank(outcome: Outcome) -> int:
+    return DELIVERY_RANK[outcome.delivery]
+
+
+def _settle(tries: Tries, outcome: Outcome, *, exhausted: bool) -> Decision:
+    """Once an attempt's fate was unknown, a later refusal must not leave as "never sent": the earlier one leaves."""
+    worst = tries.worst
+    if outcome.error is not None and worst.error is not None and _rank(worst) > _rank(outcome):
+        worst.error.add_note(f"attempt {tries.count} then failed with {type(outcome.error).__name__} ({outcome.kind})")
+        outcome = worst
+        return Become(outcome.given_up() if exhausted else outcome)
+    return Become(outcome.given_up()) if exhausted and outcome.error is not None else None
+
+
+@dataclass(frozen=True)
+class Retry(Policy):
+    """Repeat a failed call after an exponentially growing, jittered wait, if repeating is safe.
+
+    For a Redis command it asks, in this order: a bug, a wrong password, or a command on a connection that holds
+    state: no. Refused on this side (circuit open …): no. Surely not applied (never sent, or refused by the server
+    before it ran): yes. Sent, and the reply was lost: only plain reads. ``on`` and ``retry`` can narrow this, never
+    widen it.
+
+    Around a plain function none of that can be known, so there ``on`` (or ``retry``) must name what to repeat;
+    building such a pipeline without it is an error. A client used inside makes one attempt then, so attempts never
+    multiply.
+
+    Args:
+        attempts: tries in all, the first included; 1 turns repeating off. Default 3: two repeats cure nearly all
+            passing faults, and three sends per call bound what an outage costs the server. No limit when ``stop``
+            is given.
+        wait_initial: upper bound of the first wait, in seconds; default 0.025, about the time of a reconnect.
+        wait_max: upper bound of any wait, in seconds; default 0.5.
+        total_time: seconds for all attempts and waits, counted from the start of the call; default 5, no limit when
+            ``stop`` is given. ``math.inf`` means no limit.
+        on: exception types or predicates that may be repeated; a dotted name in files.
+        retry: a tenacity ``retry_if_*`` object, asked in addition.
+        wait: a tenacity ``wait_*`` object instead of the built-in backoff.
+        stop: a tenacity ``stop_*`` object.
+        retry_rejected: repeat after a full pool or bulkhead too, waiting its ``retry_after``.
+        name: shown in ``describe()`` and events.
+
+    A hint of the server (``retry_after``) is respected: the wait is never shorter.
+
+    Raises:
+        ConfigError: a value is out of its range.
+
+    Immutable, safe to share. Defaults: full jitter, see `resilient_redis.policies.backoff.full_jitter`.
+
+    >>> Retry(attempts=3).describe()
+    '3 attempts, waits 0..0.025 s doubling to 0.5 s (full jitter), 5 s in all'
+    """
+
+    attempts: int | None = None
+    wait_initial: Duration = 0.025
+    wait_max: Duration = 0.5
+    total_time: Duration | None = None
+    on: Any = ()
+    retry: Callable[[Any], Any] | None = None
+    wait: Callable[[Any], Any] | None = None
+    stop: Callable[[Any], Any] | None = None
+    retry_rejected: bool = False
+    name: str | None = None
+
+    type_name: ClassVar[str] = "retry"
+    layer_type: ClassVar[type[Layer]] = RetryLayer
+    Spec: ClassVar[Any] = RetrySpec
+
+    def __post_init__(self) -> None:
+        attempts = self.attempts
+        whole = attempts is None or (isinstance(attempts, int) and not isinstance(attempts, bool) and attempts >= 1)
+        require(whole, "Retry", "attempts", attempts, "give 1 or more; 1 turns repeating off")
+        self._set("wait_initial", parse_duration(self.wait_initial, "Retry.wait_initial"))
+        self._set("wait_max", parse_duration(self.wait_max, "Retry.wait_max"))
+        require(
+            self._wait_max >= self._wait_initial, "Retry", "wait_max", self.wait_max, "it must not be below wait_initial"
+        )
+        if self.total_time is not None and self.total_time != math.inf:
+            self._set("total_time", parse_duration(self.total_time, "Retry.total_time"))
+        self._set("on", matchers(self.on, "Retry.on"))
+        for field in ("retry", "wait", "stop"):
+            value = getattr(self, field)
+            if value is not None and not callable(value):
+                raise ConfigError(f"Retry.{field}: {value!r} is no tenacity object (a callable)", field=field)
+
+    @property
+    def _on(self) -> tuple[Matcher, ...]:
+        on: tuple[Matcher, ...] = self.on
+        return on
+
+    @property
+    def _wait_initial(self) -> float:
+        return float(self.wait_initial)  # type: ignore[arg-type]
+
+    @property
+    def _wait_max(self) -> float:
+        return float(self.wait_max)  # type: ignore[arg-type]
+
+    @property
+    def _attempts(self) -> float:
+        if self.attempts is None:
+            return 3 if self.stop is None else math.inf
+        return self.attempts
+
+    @property
+    def _total_time(self) -> float:
+        if self.total_time is None:
+            return 5.0 if self.stop is None else math.inf
+        return float(self.total_time)  # type: ignore[arg-type]
+
+    @property
+    def names_what_to_repeat(self) -> bool:
+        """Can it stand around a plain function?"""
+        return bool(self._on) or self.retry is not None
+
+    def _plain(self, name: str, value: Any) -> Any:
+        if name == "on":
+            value = [dotted(matcher) for matcher in value]
+        return super()._plain(name, value)
+
+    def describe(self) -> str:
+        """The effective numbers."""
+        parts = [f"{self._attempts:g} attempts" if self._attempts < math.inf else "attempts until stop"]
+        if self.wait is None:
+            first, longest = show_duration(self._wait_initial), show_duration(self._wait_max)
+            parts.append(f"waits 0..{first} doubling to {longest} (full jitter)")
+        else:
+            parts.append(f"waits by {type(self.wait).__name__}")
+        if self._total_time < math.inf:
+            parts.append(f"{show_duration(self._total_time)} in all")
+        if self.stop is not None:
+            parts.append(f"stops by {type(self.stop).__name__}")
+        if self._on:
+            parts.append(f"on {show_matchers(self._on)}")
+        if self.retry is not None:
+            parts.append(f"if {type(self.retry).__name__}")
+        if self.retry_rejected:
+            parts.append("also after a full pool or bulkhead")
+        return ", ".join(parts)
