@@ -1,5 +1,6 @@
 """Resilience middleware for Redis, built by composing policies."""
 
+from resilient_redis.client import ResilientRedis
 from resilient_redis.errors import (
     BulkheadFullError,
     CallTimeoutError,
@@ -37,6 +38,7 @@ __all__ = [
     "RejectedError",
     "ResilienceError",
     "ResiliencePipeline",
+    "ResilientRedis",
     "Retry",
     "Timeout",
     "fallback",

@@ -46,10 +46,17 @@ def parse_duration(value: Duration, field: str = "duration") -> float:
             f'{field}: {value!r} is no duration; give seconds as a number, or text such as "250ms"', field=field
         )
     else:
-        seconds = float(value)
+        seconds = _to_float(value)
     if not math.isfinite(seconds) or seconds < 0:
         raise ConfigError(f"{field}: {value!r} is no duration; it must be finite and 0 or more", field=field)
     return seconds
+
+
+def _to_float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _parse_text(text: str, field: str) -> float:

@@ -7,6 +7,7 @@ argument gets the value once per argument, and a container gets its empty self.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,7 +50,9 @@ def fit(name: str, args: tuple[Any, ...], value: Any) -> Any:
 def _one_each(value: Any, count: int) -> list[Any]:
     if isinstance(value, (list, tuple)) and len(value) == count:
         return list(value)
-    return [value] * count
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return [value] * count
+    return [copy.deepcopy(value) for _ in range(count)]
 
 
 def _collected(shape: type[Any], value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import redis.exceptions as rx
 
 from resilient_redis.calls import Call, Delivery, Kind, Outcome, Verdict
-from resilient_redis.errors import CallTimeoutError, RejectedError
+from resilient_redis.errors import CallTimeoutError, ConfigError, RejectedError
 from resilient_redis.policies.matching import PROGRAMMING_TYPES
 
 _NOT_NOW: dict[str, Verdict] = {
@@ -89,7 +89,7 @@ def _redis_facts(call: Call, error: rx.RedisError) -> tuple[Kind, Delivery, Verd
         # The server says this instead of answering the handshake: it is there, and full.
         full = _MAX_CLIENTS in str(error)
         return (Kind.REFUSED if full else Kind.UNREACHABLE), stamped, Verdict.FAILURE
-    if isinstance(error, (rx.DataError, rx.InvalidPipelineStack)):
+    if isinstance(error, (rx.DataError, rx.InvalidPipelineStack, ConfigError)):
         return Kind.PROGRAMMING, "not_sent", Verdict.NEITHER
     if isinstance(error, rx.InvalidResponse):
         return Kind.UNREACHABLE, stamped, Verdict.FAILURE

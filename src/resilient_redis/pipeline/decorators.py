@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import os
@@ -115,14 +116,29 @@ def guard(pipeline: ResiliencePipeline, function: Callable[..., Any]) -> Any:
             raise _ReturnsAwaitable(result)
         return result
 
+    returns_awaitable = False
+
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
+        nonlocal returns_awaitable
+        # Once it is known: a refusal or a fallback must be awaitable too, and no queue may block the event loop.
+        if returns_awaitable and _in_event_loop():
+            return pipeline.acall(function, *args, **kwargs)
         try:
             return pipeline.call(attempt, *args, **kwargs)
         except _ReturnsAwaitable as found:
+            returns_awaitable = True
             return pipeline.acall(_First(found.awaitable, function), *args, **kwargs)
 
     return run
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _First(Generic[T]):

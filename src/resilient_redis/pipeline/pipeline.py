@@ -174,6 +174,8 @@ def check_overrides(
     for name, duration in (("timeout", timeout), ("deadline", deadline)):
         if duration is not None:
             values[name] = parse_duration(duration, f"overrides.{name}")
+    if values.get("timeout") == 0:
+        raise ConfigError(f"overrides.timeout: {timeout!r} is out of range; give more than 0", field="timeout")
     if attempts is not None:
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
             raise ConfigError(f"overrides.attempts: {attempts!r} is out of range; give 1 or more", field="attempts")
@@ -183,8 +185,13 @@ def check_overrides(
 
 def _describe_call(args: tuple[Callable[..., Any], tuple[Any, ...]], options: dict[str, Any]) -> Call:
     function, arguments = args
-    name = getattr(function, "__qualname__", None) or type(function).__name__
-    return Call(name, "callable", arguments, options, maskable="yes")
+    return Call(_name_of(function), "callable", arguments, options, maskable="yes")
+
+
+def _name_of(function: object) -> str:
+    """Its qualified name; a partial or a callable object has none, so its type's."""
+    name: str = getattr(function, "__qualname__", None) or type(function).__name__
+    return name
 
 
 class _SyncFunction:
@@ -223,9 +230,9 @@ class _AsyncFunction:
         try:
             result = args[0](*args[1], **options)
             if inspect.iscoroutine(result):
-                return await run_until(result, deadline - plan.now(), args[0].__name__)
+                return await run_until(result, deadline - plan.now(), _name_of(args[0]))
             if inspect.isawaitable(result):
-                return await run_until(_awaited(result), deadline - plan.now(), _describe_call(args, options).name)
+                return await run_until(_awaited(result), deadline - plan.now(), _name_of(args[0]))
             return result
         finally:
             active_scope.reset(token)

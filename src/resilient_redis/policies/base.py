@@ -209,7 +209,7 @@ class Policy:
             msgspec.json.encode(value)
         except (TypeError, msgspec.MsgspecError):
             raise ConfigError(
-                f"{self.label}.{name}: only code can hold {type(value).__name__}; a file holds numbers, text and lists",
+                f"{self.label}.{name}: only code can hold {_culprit(value)}; a file holds numbers, text and lists",
                 field=name,
             ) from None
         return value
@@ -217,6 +217,14 @@ class Policy:
     def _set(self, name: str, value: Any) -> None:
         """For ``__post_init__`` only: store a normalised value in the frozen instance."""
         object.__setattr__(self, name, value)
+
+
+def _culprit(value: Any) -> str:
+    """What in ``value`` a file cannot hold, for an error message."""
+    for item in value if isinstance(value, (list, tuple)) else ():
+        if isinstance(item, type) or callable(item):
+            return getattr(item, "__name__", type(item).__name__)
+    return type(value).__name__
 
 
 def _is_default(field: dataclasses.Field[Any], value: Any) -> bool:

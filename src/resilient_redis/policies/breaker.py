@@ -101,8 +101,7 @@ class CircuitBreaker(Policy):
     Spec: ClassVar[Any] = CircuitBreakerSpec
 
     def __post_init__(self) -> None:
-        if self.breaker is not None:
-            self._read(self.breaker)
+        self._check_pybreaker()
         for field in ("success_threshold", "half_open_max", "minimum_calls"):
             self._require_count(field, getattr(self, field))
         if self.fail_max is not None:
@@ -121,6 +120,28 @@ class CircuitBreaker(Policy):
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         require(whole, "CircuitBreaker", field, value, "give a whole number of 1 or more")
 
+    def _check_pybreaker(self) -> None:
+        if isinstance(self.listeners, (str, bytes)) or not isinstance(self.listeners, Sequence):
+            raise ConfigError(
+                f"CircuitBreaker.listeners: {self.listeners!r} is no list; write listeners=[...]", field="listeners"
+            )
+        breaker = self.breaker
+        if breaker is None:
+            return
+        if not hasattr(breaker, "excluded_exceptions"):
+            raise ConfigError(
+                f"CircuitBreaker.breaker: {breaker!r} is no pybreaker.CircuitBreaker; give one, or leave it out",
+                field="breaker",
+            )
+        for field in ("listeners", "state_storage"):
+            if getattr(self, field):
+                raise ConfigError(
+                    f"CircuitBreaker.{field}: {getattr(self, field)!r} would not be used beside breaker=; give it to the "
+                    "pybreaker object",
+                    field=field,
+                )
+        self._read(breaker)
+
     def _check_rate(self) -> None:
         rate, calls, seconds = self.failure_rate, self.window_calls, self.window_time
         if rate is None:
@@ -128,7 +149,8 @@ class CircuitBreaker(Policy):
                 raise ConfigError("CircuitBreaker.failure_rate: a window needs the rate that opens it", field="failure_rate")
             require(self.fail_max is not None, "CircuitBreaker", "fail_max", None, "give it, or failure_rate, or both")
             return
-        require(0 < rate <= 1, "CircuitBreaker", "failure_rate", rate, "give a share above 0 and up to 1, such as 0.5")
+        is_share = isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate <= 1
+        require(is_share, "CircuitBreaker", "failure_rate", rate, "give a share above 0 and up to 1, such as 0.5")
         if calls is not None and seconds is not None:
             raise ConfigError("CircuitBreaker.window_time: give window_calls or window_time, not both", field="window_time")
         if calls is not None:

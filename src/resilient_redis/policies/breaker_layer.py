@@ -76,15 +76,19 @@ class CircuitBreakerLayer(Layer):
 
     def enter(self, call: Call) -> Any:
         """A token, or the refusal while the circuit is open."""
-        mirror = self._mirror
-        if mirror is not None and mirror.hears_calls:
-            mirror.before_call(call)
         period = self._machine.period
         if period.state != "closed":
             admitted = self._admit()
             if not isinstance(admitted, Period):
                 return self._refuse(call, admitted)
             period = admitted
+        mirror = self._mirror
+        if mirror is not None and mirror.hears_calls:
+            try:
+                mirror.before_call(call)
+            except BaseException:  # KeyboardInterrupt in a listener: a probe's permit must not be lost
+                self.release(period)
+                raise
         if self._slow_call is None:
             return period
         return (period, self.runtime.clock.monotonic())

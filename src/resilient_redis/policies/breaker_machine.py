@@ -48,6 +48,7 @@ class BreakerMachine:
         self.failures = 0  # in a row
         self.successes = 0  # of probes, in this half-open period
         self.probes = 0  # under way
+        self.probed = now  # when the latest probe was let through
         self.open_for = limits.reset_timeout
 
     def admit(self, now: float) -> Period | float | None:
@@ -67,11 +68,13 @@ class BreakerMachine:
                 return self.open_for - waited
             self._start_probing(now)
         elif self.probes >= self.limits.half_open_max:
-            # A probe that never comes back must not keep the circuit half-open for ever.
-            if waited < max(self.open_for, 1.0):
+            # A probe that never comes back must not keep the circuit half-open for ever. Counted from the latest one:
+            # counted from the period's start, a row of slow but good probes would be thrown away again and again.
+            if max(0.0, now - self.probed) < max(self.open_for, 1.0):
                 return None
             self._start_probing(now)
         self.probes += 1
+        self.probed = now
         return self.period
 
     def count(self, period: Period, failed: bool, now: float) -> str | None:
@@ -133,6 +136,6 @@ class BreakerMachine:
         if self.window is None or limits.failure_rate is None:
             return None
         calls, failures = self.window.totals(now)
-        if calls >= limits.minimum_calls and failures >= limits.failure_rate * calls:
+        if calls >= limits.minimum_calls and failures / calls >= limits.failure_rate:
             return f"{failures} of {calls} calls failed; open for {self.open_for:g} s"
         return None

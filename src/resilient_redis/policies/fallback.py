@@ -103,6 +103,18 @@ def _own_copy(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
+def _require_copyable(name: str, value: Any) -> None:
+    """Found out now, not in the outage."""
+    try:
+        _own_copy(value)
+    except Exception as error:
+        raise ConfigError(
+            f"Fallback.{name}: {type(value).__name__} cannot be copied for each caller; give "
+            "Fallback.using(lambda call, error: ...) instead",
+            field=name,
+        ) from error
+
+
 @dataclass(frozen=True)
 class Fallback(Policy):
     """Answer with a value when the service could not.
@@ -158,6 +170,8 @@ class Fallback(Policy):
                     field=f"commands.{name}",
                 )
         self._set("on", matchers(self.on, "Fallback.on"))
+        for name, value in (("value", self.value), *((f"commands.{name}", value) for name, value in self.commands.items())):
+            _require_copyable(name, value)
 
     @property
     def _on(self) -> tuple[Matcher, ...]:
@@ -199,7 +213,14 @@ class Fallback(Policy):
             return UNSET
         if name == "on":
             value = [dotted(matcher) for matcher in value]
-        return super()._plain(name, value)
+        plain = super()._plain(name, value)
+        if msgspec.json.decode(msgspec.json.encode(plain)) != plain:  # bytes, sets, tuples: a file gives them back otherwise
+            raise ConfigError(
+                f"{self.label}.{name}: {value!r} would come back from a file as something else; a file holds numbers, "
+                "text, lists and tables",
+                field=name,
+            )
+        return plain
 
     def describe(self) -> str:
         """The values, and what they cover."""

@@ -54,7 +54,7 @@ def _matcher(item: Any, field: str) -> Matcher:
 def _import(path: str, field: str) -> Any:
     module_name, _, name = path.rpartition(".")
     try:
-        return getattr(importlib.import_module(module_name or "builtins"), name)
+        return getattr(_module_or_class(module_name or "builtins"), name)
     except (ImportError, AttributeError, ValueError):
         raise ConfigError(
             f'{field}: {path!r} cannot be imported; write module and class, such as "redis.exceptions.TimeoutError"',
@@ -62,13 +62,24 @@ def _import(path: str, field: str) -> Any:
         ) from None
 
 
+def _module_or_class(path: str) -> Any:
+    """A module, or a class that holds the one wanted (``shop.models.Order.DoesNotExist``)."""
+    try:
+        return importlib.import_module(path)
+    except ModuleNotFoundError:
+        holder, _, name = path.rpartition(".")
+        if not holder:
+            raise
+        return getattr(_module_or_class(holder), name)
+
+
 def dotted(matcher: Any) -> Any:
-    """The dotted name of an exception type; a predicate is given back as it is (only code can hold it).
+    """The dotted name of an exception type; what has none that a file could use is given back as it is.
 
     >>> dotted(TimeoutError)
     'builtins.TimeoutError'
     """
-    if isinstance(matcher, type):
+    if isinstance(matcher, type) and "<locals>" not in matcher.__qualname__:
         return f"{matcher.__module__}.{matcher.__qualname__}"
     return matcher
 

@@ -56,14 +56,17 @@ class PybreakerMirror:
             return cls(policy.breaker, adopt)
         if not policy.listeners and policy.state_storage is None:
             return None
+        storage = policy.state_storage
         made = pybreaker.CircuitBreaker(
             fail_max=policy.fail_max or 5,
             reset_timeout=float(policy.reset_timeout),  # type: ignore[arg-type]
             success_threshold=policy.success_threshold,
             listeners=list(policy.listeners),
-            state_storage=policy.state_storage,
+            state_storage=storage if isinstance(storage, pybreaker.CircuitMemoryStorage) else None,
             name=policy.label,
         )
+        if storage is not None:
+            made._state_storage = storage  # not by its constructor, which reads the state: I/O, here and now
         return cls(made, adopt)
 
     def initial(self) -> tuple[State, float]:

@@ -212,7 +212,10 @@ class Retry(Policy):
         for field in ("retry", "wait", "stop"):
             value = getattr(self, field)
             if value is not None and not callable(value):
-                raise ConfigError(f"Retry.{field}: {value!r} is no tenacity object (a callable)", field=field)
+                example = {"retry": "retry_if_exception_type(OSError)", "wait": "wait_fixed(1)", "stop": "stop_after_attempt(3)"}
+                raise ConfigError(
+                    f"Retry.{field}: {value!r} is no tenacity object; give one such as tenacity.{example[field]}", field=field
+                )
 
     @property
     def _on(self) -> tuple[Matcher, ...]:

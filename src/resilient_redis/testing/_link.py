@@ -51,10 +51,9 @@ class Link:
         """Serve the connection until either side ends it."""
         self._running = asyncio.current_task()
         try:
-            if self.board.rules.resets_new:
+            rules = self.board.rules
+            if rules.resets_new or (rules.passes_requests and not await self._reaches_server()):
                 await self._reset_soon()
-            elif self.board.rules.passes_requests:
-                await self._connect()
             await self._pump_requests()
         except OSError:
             self.reset()
@@ -128,6 +127,13 @@ class Link:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._reader.read(1), _CONNECT_SECONDS)
         self.reset()
+
+    async def _reaches_server(self) -> bool:
+        try:
+            await self._connect()
+        except OSError:
+            return False
+        return True
 
     async def _connect(self) -> asyncio.StreamWriter:
         reader, writer = await asyncio.open_connection(*self.board.target)

@@ -34,6 +34,7 @@ class FaultProxy:
     `heal` ends them all.  Faults pass over what a client sends to set up a connection or to
     check it (HELLO, AUTH, CLIENT, SELECT, PING) unless `handshake=True`, or the command is
     named in `commands=`.  Replies to earlier pipelined requests go out before a fault strikes.
+    While the server itself is down, clients can connect and are reset.
     TLS and replication streams pass through unread: modes and speed work, faults do not.
 
     Example::

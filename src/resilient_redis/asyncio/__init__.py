@@ -1,0 +1,10 @@
+"""The same names for asyncio, as ``redis.asyncio`` does.
+
+>>> from resilient_redis.asyncio import ResilientRedis
+"""
+
+from resilient_redis.asyncio.client import ResilientRedis
+from resilient_redis.asyncio.pipeline import ResilientPipeline
+from resilient_redis.asyncio.pubsub import ResilientPubSub
+
+__all__ = ["ResilientPipeline", "ResilientPubSub", "ResilientRedis"]

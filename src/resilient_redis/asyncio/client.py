@@ -1,0 +1,145 @@
+"""ResilientRedis for asyncio: redis.asyncio.Redis with policies. Twin of `resilient_redis.client`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Self
+
+import redis.asyncio
+
+from resilient_redis.client_base import ResilientClient, separate_ours
+from resilient_redis.asyncio.pipeline import ResilientPipeline
+from resilient_redis.asyncio.pubsub import ResilientPubSub
+from resilient_redis.clock import Clock
+from resilient_redis.commands.traits import BLOCKING, blocking_time
+from resilient_redis.events import Listener
+from resilient_redis.pipeline.async_driver import acall
+from resilient_redis.policies.base import Policy
+from resilient_redis.transport.adopt import adopt, no_async_redis_retries
+from resilient_redis.transport.aio_connections import is_observed
+from resilient_redis.transport.aio_surfaces import CommandSurface
+
+
+class ResilientRedis(ResilientClient, redis.asyncio.Redis):
+    """``redis.asyncio.Redis`` that keeps answering when Redis is slow, down, failing over or overloaded.
+
+    A true subclass: every argument, method and reply of redis-py's client is the same. Each command, pipeline and
+    transaction goes through the policies as one unit; redis-py's own retries are off underneath.
+
+    Args:
+        *args: as for ``redis.asyncio.Redis``.
+        policies: outermost first. Left out: ``Retry`` (3 attempts), ``CircuitBreaker`` (5 failures, open for 1 s
+            growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback. ``[]``: one
+            attempt, nothing repeated.
+        listeners: called for each event (see `resilient_redis.events`).
+        clock: the source of time, for tests.
+        **kwargs: as for ``redis.asyncio.Redis``. ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
+            same backoff and number of tries, under our rules of what may be repeated.
+
+    Live state (circuits, permits) hangs on the connection pool: clients over one pool share it by policy object or
+    by name, and a client without ``policies`` over the pool of another client uses that one's.
+
+    Raises:
+        ConfigError: a policy is wrong, or two places say how to retry.
+
+    For one event loop, as ``redis.asyncio.Redis`` is; its policies may be shared with clients of other loops.
+
+    >>> import asyncio
+    >>> from resilient_redis import Fallback, Retry, Timeout
+    >>> async def main():
+    ...     async with ResilientRedis(port=1, policies=[Fallback("?"), Retry(attempts=2), Timeout(0.25)]) as r:
+    ...         return await r.get("greeting")
+    >>> asyncio.run(main())
+    '?'
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        policies: Sequence[Policy] | None = None,
+        listeners: Iterable[Listener] = (),
+        clock: Clock | None = None,
+        **kwargs: Any,
+    ) -> None:
+        owns_pool = kwargs.get("connection_pool") is None
+        super().__init__(*args, **separate_ours(kwargs, no_async_redis_retries))
+        self._guard(policies, listeners, clock, owns_pool=owns_pool)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
+        self._commands = CommandSurface(self, now, observed)
+
+    @classmethod
+    def from_url(  # type: ignore[override]
+        cls,
+        url: str,
+        *,
+        policies: Sequence[Policy] | None = None,
+        listeners: Iterable[Listener] = (),
+        clock: Clock | None = None,
+        single_connection_client: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """As ``redis.asyncio.Redis.from_url``: ``redis://``, ``rediss://``, ``unix://``, with policies.
+
+        >>> ResilientRedis.from_url("redis://localhost:6379", policies=[]).policies
+        ()
+        """
+        pool = redis.asyncio.ConnectionPool.from_url(url, **kwargs)
+        client = cls(
+            connection_pool=pool,
+            policies=policies,
+            listeners=listeners,
+            clock=clock,
+            single_connection_client=single_connection_client,
+        )
+        client.auto_close_connection_pool = True
+        adopt(pool).policies = client.policies
+        return client
+
+    @classmethod
+    def from_config(
+        cls, source: str | PathLike[str] | Mapping[str, Any], *, profile: str | None = None, **kwargs: Any
+    ) -> Self:
+        """A client from a TOML, JSON or YAML file, or from a mapping of the same shape.
+
+        Args:
+            source: the file's path, or the mapping.
+            profile: which of its profiles; ``None`` for the top level or the only one.
+            **kwargs: as for `from_url`; they win over the file.
+
+        Raises:
+            ConfigError: anything wrong in it, all at once, each with file, line, key, value and remedy.
+
+        >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
+        (Timeout(seconds=0.25, name=None),)
+        """
+        from resilient_redis.config import load_config  # noqa: PLC0415 - only who uses files pays for it
+
+        found = load_config(source, profile=profile)
+        options: dict[str, Any] = {"policies": found.policies, **found.options, **kwargs}
+        if found.url is not None:
+            return cls.from_url(found.url, **options)
+        return cls(**options)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """One command through the policies."""
+        allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
+        return await acall(self._plan, self._commands, args, options, allowance)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:  # type: ignore[override]
+        """A pipeline that goes through the policies as one unit."""
+        return ResilientPipeline(
+            self.connection_pool, self.response_callbacks, transaction, shard_hint, plan=self._plan
+        )
+
+    def pubsub(self, **kwargs: Any) -> ResilientPubSub:
+        """A pub/sub object that reconnects and resubscribes through the policies."""
+        dispatcher = getattr(self, "_event_dispatcher", None)
+        return ResilientPubSub(self.connection_pool, plan=self._plan, event_dispatcher=dispatcher, **kwargs)
+
+    def client(self) -> Self:
+        """A client on one connection of its own, over the same pool and policies."""
+        return type(self)(connection_pool=self.connection_pool, policies=self.policies, single_connection_client=True)

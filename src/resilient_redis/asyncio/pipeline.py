@@ -1,0 +1,74 @@
+"""Pipelines and transactions of the asyncio client. Twin of `resilient_redis.client_pipeline`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis.asyncio.client
+from redis.exceptions import WatchError
+
+from resilient_redis.pipeline.async_driver import acall
+from resilient_redis.pipeline.plan import Plan
+from resilient_redis.transport.aio_connections import is_observed
+from resilient_redis.transport.aio_surfaces import PipelineSurface, StepSurface
+from resilient_redis.transport.attempt import current_attempt
+from resilient_redis.transport.describe_calls import pipeline_allowance
+
+
+class ResilientPipeline(redis.asyncio.client.Pipeline):
+    """``redis.asyncio.client.Pipeline`` whose ``execute()`` is one guarded unit; made by ``client.pipeline()``.
+
+    It is repeated only if it surely was not sent, or if all its commands are plain reads. Nothing is repeated once
+    its connection is watching.
+    """
+
+    def __init__(
+        self, connection_pool: Any, response_callbacks: Any, transaction: Any, shard_hint: Any, *, plan: Plan
+    ) -> None:
+        super().__init__(connection_pool, response_callbacks, transaction, shard_hint)
+        self._plan = plan
+        self._observed = is_observed(connection_pool.connection_class)
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Send all commands as one unit, through the policies.
+
+        Raises:
+            RejectedError: a policy refused; nothing was sent. The pipeline is empty afterwards, as after any end.
+        """
+        if not self.command_stack and not self.watching:
+            return []
+        allowance = pipeline_allowance(self.command_stack, self.is_transaction or self.explicit_transaction)
+        surface = PipelineSurface(self, self._plan.now, self._observed, allowance)
+        try:
+            replies: list[Any] = await acall(self._plan, surface, (raise_on_error,), {}, allowance)
+            return replies
+        finally:
+            if self.command_stack or self.connection:
+                await self.reset()
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """WATCH and the reads after it: guarded, but never repeated on another connection."""
+        if current_attempt.get() is not None:  # part of a guarded execute(): loading its scripts
+            return await super().immediate_execute_command(*args, **options)
+        return await acall(self._plan, StepSurface(self, self._plan.now, self._observed), args, options)
+
+    def annotate_exception(self, exception: Any, number: int, command: Any) -> None:
+        """Say which command failed, without the keys and values that redis-py puts into the message."""
+        message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"
+        exception.args = (message, *exception.args[1:])
+
+    async def _disconnect_raise_on_watching(self, conn: Any, error: Exception, *_: Any, **__: Any) -> None:
+        """execute() lost its connection. Before EXEC was sent the watch is lost, and running it all again is safe;
+        after that EXEC may have been applied, and a WatchError would make ``transaction()`` apply it twice.
+        """
+        await conn.disconnect()
+        attempt = current_attempt.get()
+        if self.watching and attempt is not None and not attempt.sent:
+            raise WatchError(f"a {type(error).__name__} ended the connection that was watching") from error
+
+    async def _disconnect_reset_raise_on_watching(self, conn: Any, error: Exception, *_: Any, **__: Any) -> None:
+        """A step after WATCH lost its connection, and the watch with it."""
+        await conn.disconnect()
+        if self.watching:
+            await self.reset()
+            raise WatchError(f"a {type(error).__name__} ended the connection that was watching") from error

@@ -1,0 +1,138 @@
+"""What the sync and the asyncio client share: which policies apply, and the questions a user may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from resilient_redis.clock import Clock
+from resilient_redis.durations import Duration
+from resilient_redis.errors import ConfigError
+from resilient_redis.events import Listener
+from resilient_redis.pipeline.describe import describe_plan
+from resilient_redis.pipeline.pipeline import breakers_of, check_overrides
+from resilient_redis.pipeline.plan import Plan
+from resilient_redis.pipeline.scope import active_scope, override_scope
+from resilient_redis.pipeline.store import check_policies
+from resilient_redis.policies.base import Policy
+from resilient_redis.policies.breaker import CircuitBreaker
+from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
+from resilient_redis.policies.retry import Retry
+from resilient_redis.policies.timeout import Timeout
+from resilient_redis.transport.adopt import PoolState, adopt
+
+_DEFAULT_TIMEOUT = 5.0
+"""Seconds per attempt where redis-py has no socket_timeout; redis-py 8's own default."""
+
+
+class ResilientClient:
+    """Mixin of both clients."""
+
+    connection_pool: Any
+    _plan: Plan
+    _owns_pool: bool
+
+    def _guard(
+        self, policies: Sequence[Policy] | None, listeners: Iterable[Listener], clock: Clock | None, *, owns_pool: bool
+    ) -> PoolState:
+        """Find the plan of this client; called at the end of the constructors."""
+        state = adopt(self.connection_pool, clock)
+        if policies is not None:
+            chosen = _given_policies(state, policies)
+        else:
+            chosen = state.policies if state.policies is not None else _default_policies(state, self.connection_pool)
+        if owns_pool and state.policies is None:
+            state.policies = chosen
+        for listener in listeners:
+            state.store.runtime.events.add(listener)
+        self._plan = state.store.plan(chosen)
+        return state
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """The policies in force, outermost first."""
+        return self._plan.policies
+
+    @property
+    def breakers(self) -> dict[str, CircuitBreakerLayer]:
+        """The circuits by name (by type name where they have none): ask ``state``, or ``isolate()`` and ``reset()``."""
+        return breakers_of(self._plan)
+
+    def add_listener(self, listener: Listener) -> None:
+        """Call ``listener`` for every event of this client's pool, from now on."""
+        self._plan.runtime.events.add(listener)
+
+    def remove_listener(self, listener: Listener) -> None:
+        """Stop calling ``listener``."""
+        self._plan.runtime.events.remove(listener)
+
+    @contextmanager
+    def overrides(
+        self,
+        *,
+        timeout: Duration | None = None,
+        deadline: Duration | None = None,
+        attempts: int | None = None,
+        **fallback: Any,
+    ) -> Iterator[None]:
+        """Other numbers for this client's calls inside the block; see `ResiliencePipeline.overrides`."""
+        values = check_overrides(timeout, deadline, attempts, fallback)
+        token = active_scope.set(override_scope(self._plan, values, active_scope.get()))
+        try:
+            yield
+        finally:
+            active_scope.reset(token)
+
+    def describe(self) -> str:
+        """The stack with every effective number, and what it stands on. No password is in it."""
+        kwargs = self.connection_pool.connection_kwargs
+        where = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
+        connect = kwargs.get("socket_connect_timeout", kwargs.get("socket_timeout"))
+        below = [
+            f"Redis at {where}, db {kwargs.get('db') or 0}; connect timeout {_seconds(connect)}, "
+            f"socket timeout {_seconds(kwargs.get('socket_timeout'))}",
+            "redis-py's own retries: off",
+        ]
+        return describe_plan(self._plan, below)
+
+
+def _seconds(value: Any) -> str:
+    return "redis-py's default" if value is None else f"{value:g} s"
+
+
+def _given_policies(state: PoolState, policies: Sequence[Policy]) -> tuple[Policy, ...]:
+    checked = check_policies(policies)
+    if state.policies is not None and [id(one) for one in state.policies] != [id(one) for one in checked]:
+        raise ConfigError(
+            "policies: this pool has policies of its own (from the client that made it), and the client gives others; "
+            "leave policies out here, or make the pool with redis.ConnectionPool and give each client its own",
+            field="policies",
+        )
+    if state.redis_retry is not None:
+        raise ConfigError(
+            "retry: redis-py's retry= and policies= both say how to retry; leave retry= out and put a Retry(...) into "
+            "policies",
+            field="retry",
+        )
+    return checked
+
+
+def _default_policies(state: PoolState, pool: Any) -> tuple[Policy, ...]:
+    """The default stack, made once for each pool. Numbers: three tries bridge a restart of a proxy or a dropped
+    connection; the circuit's short first pause notices a quick recovery, its growth spares a server that stays down.
+    """
+    if state.defaults is None:
+        timeout = pool.connection_kwargs.get("socket_timeout") or _DEFAULT_TIMEOUT
+        total = max(5.0, 2.0 * timeout)  # or an attempt that times out could never be repeated
+        retry = state.redis_retry or Retry(attempts=3, wait_initial=0.025, wait_max=0.5, total_time=total)
+        breaker = CircuitBreaker(fail_max=5, reset_timeout=1.0, reset_timeout_max=60.0)
+        state.defaults = (retry, breaker, Timeout(timeout))
+    return state.defaults
+
+
+def separate_ours(kwargs: dict[str, Any], none: Callable[[], Any]) -> dict[str, Any]:
+    """redis-py's keyword arguments, with its own retries turned off unless the user set them (they are read later)."""
+    if "retry" not in kwargs and "connection_pool" not in kwargs:
+        kwargs = {**kwargs, "retry": none()}
+    return kwargs

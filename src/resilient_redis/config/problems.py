@@ -1,0 +1,190 @@
+"""What is wrong with a document: collected, located, and told all at once, without its secrets."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilient_redis.errors import ConfigError
+
+Path = tuple[str | int, ...]
+"""Where a value stands: ``("profiles", "base", "policies", 1, "type")``."""
+
+Lines = Mapping[Path, int]
+"""The line of every key and list element, counted from 1."""
+
+MASK = "***"
+
+_SECRET_NAME = re.compile(r"password|passwd|secret|token|credential", re.IGNORECASE)
+_USERINFO = re.compile(r"://.*@", re.DOTALL)
+_SECRET_QUERY = re.compile(r"([?&][^=&]*password[^=&]*=)[^&\s]*", re.IGNORECASE)
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST_TEXT = 60
+_LONGEST_MESSAGE = 600
+_MOST_NAMES = 40
+
+
+def is_secret(name: object) -> bool:
+    """Does a key of this name hold a secret?
+
+    >>> is_secret("ssl_password"), is_secret("port")
+    (True, False)
+    """
+    return isinstance(name, str) and _SECRET_NAME.search(name) is not None
+
+
+def mask_text(text: str) -> str:
+    """``text`` without the credentials of any URL in it.
+
+    >>> mask_text("redis://user:secret@db:6379/0")
+    'redis://***@db:6379/0'
+    """
+    return _SECRET_QUERY.sub(rf"\1{MASK}", _USERINFO.sub(f"://{MASK}@", text))
+
+
+def show(value: Any, path: Path = ()) -> str:
+    """``value`` as an error message may show it: short, and masked if ``path`` names a secret.
+
+    >>> show(5), show("x", ("options", "password")), show([1, 2])
+    ('5', "'***'", 'a list')
+    """
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if value is None:
+        return "null"
+    if any(is_secret(name) for name in path):
+        return repr(MASK)
+    if isinstance(value, str):
+        return mask_text(repr(shorten(value)))
+    if isinstance(value, (int, float, bytes)):
+        return _show_number(value)
+    return mask_text(shorten(f"{type(value).__name__} {value!s}"))
+
+
+def _show_number(value: float | bytes) -> str:
+    if isinstance(value, bytes):
+        return "bytes"
+    # repr() of a number of more than 4300 digits is refused by Python.
+    return repr(value) if isinstance(value, float) or value.bit_length() < 200 else "a huge number"
+
+
+def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
+    """``text``, cut when it is too long for a message."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def quoted(name: str) -> str:
+    """A name in double quotes, as files write it."""
+    return f'"{name}"' if name.isprintable() and len(name) <= _LONGEST_TEXT else repr(shorten(name))
+
+
+def show_path(path: Path) -> str:
+    """The path as people write it.
+
+    >>> show_path(("profiles", "my own", "policies", 1, "type"))
+    'profiles."my own".policies[1].type'
+    """
+    shown = ""
+    for part in path:
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        else:
+            name = shorten(part) if _BARE_KEY.fullmatch(part) else quoted(part)
+            shown += f".{name}" if shown else name
+    return shown
+
+
+def listed(names: Iterable[str]) -> str:
+    """The known names, for the end of a message."""
+    known = sorted(names)
+    shown = ", ".join(shorten(name) if name.isprintable() else repr(shorten(name)) for name in known[:_MOST_NAMES])
+    return (shown or "none") + (", …" if len(known) > _MOST_NAMES else "")
+
+
+def unknown(what: str, name: str, known: Iterable[str], *, always_list: bool = True) -> str:
+    """The message for a name that is not among the known ones, with a suggestion if one is near.
+
+    >>> unknown("policy", "retyr", ["retry", "timeout"])
+    'unknown policy "retyr"; did you mean "retry"? (known: retry, timeout)'
+    """
+    known = list(known)
+    near = suggest(name, known)
+    message = f"unknown {what} {quoted(name)}"
+    if near is not None:
+        message += f"; did you mean {quoted(near)}?"
+    return f"{message} (known: {listed(known)})" if always_list or near is None else message
+
+
+def suggest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    if len(name) > _LONGEST_TEXT:
+        return None
+    plain = {_fold(candidate): candidate for candidate in known}
+    near = difflib.get_close_matches(_fold(name), plain, n=1)
+    return plain[near[0]] if near else None
+
+
+def _fold(name: str) -> str:
+    return name.lower().replace("-", "_")
+
+
+def line_of(lines: Lines, path: Path) -> int:
+    """The line of ``path``, or of the nearest thing around it that has one."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 1)
+
+
+@dataclass
+class Problems:
+    """Everything wrong with one document.
+
+    Attributes:
+        name: the file as the caller gave it, or ``config`` for a mapping.
+        lines: finds the lines, only when there is something to locate; ``None`` for a mapping.
+    """
+
+    name: str
+    lines: Callable[[], Lines] | None = None
+    found: list[tuple[Path, str]] = field(default_factory=list)
+
+    def add(self, path: Path, message: str) -> None:
+        """Note that something is wrong at ``path``."""
+        if (path, message) not in self.found:
+            self.found.append((path, message))
+
+    def stop_if_any(self) -> None:
+        """Raise one `ConfigError` for all that was noted, in the order of the lines."""
+        if not self.found:
+            return
+        lines = self.lines() if self.lines is not None else {}
+        first = min(self.found, key=lambda item: line_of(lines, item[0]))
+        ordered = sorted(self.found, key=lambda item: line_of(lines, item[0]))
+        told = tuple(self._tell(path, message, lines) for path, message in ordered)
+        raise ConfigError("\n".join(told), field=show_path(first[0]), problems=told)
+
+    def _tell(self, path: Path, message: str, lines: Lines) -> str:
+        where = self.name if self.lines is None else f"{self.name}:{line_of(lines, path)}"
+        where_in = f"{show_path(path)}: " if path else ""
+        return f"{where}: {shorten(mask_text(where_in + message), _LONGEST_MESSAGE)}"
+
+
+def failure(name: str, message: str, *, line: int | None = None, field: str = "") -> ConfigError:
+    """The error for what concerns the file as a whole."""
+    where = name if line is None else f"{name}:{line}"
+    told = f"{where}: {shorten(mask_text(message), _LONGEST_MESSAGE)}"
+    return ConfigError(told, field=field, problems=(told,))
+
+
+class Fault(Exception):
+    """A document that cannot be read, with the line where that shows. Never leaves this package."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line

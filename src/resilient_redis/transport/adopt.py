@@ -1,0 +1,132 @@
+"""Makes a redis-py pool ready for our clients: observing connections, redis-py's own retries off, a place for state.
+
+What redis-py was told to retry is read first: without ``policies`` it becomes our `Retry`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import redis.asyncio
+import redis.asyncio.retry
+import redis.retry
+from redis.backoff import NoBackoff
+
+from resilient_redis.clock import Clock
+from resilient_redis.pipeline.store import LayerStore
+from resilient_redis.policies.base import Policy
+from resilient_redis.policies.retry import Retry
+from resilient_redis.transport import aio_connections, connections
+from resilient_redis.transport.attempt import current_attempt
+
+_ATTRIBUTE = "_resilient_redis"
+
+
+class PoolState:
+    """What hangs on a pool.
+
+    Attributes:
+        store: layers and plans.
+        policies: the policies of the client that made this pool; ``None`` when it was handed in.
+        redis_retry: redis-py's own retry as it was set, turned into a `Retry`; ``None`` when there was none.
+        defaults: the default stack for this pool, made once so that its circuit is one.
+    """
+
+    def __init__(self, clock: Clock | None, redis_retry: Retry | None) -> None:
+        self.store = LayerStore(clock)
+        self.policies: tuple[Policy, ...] | None = None
+        self.redis_retry = redis_retry
+        self.defaults: tuple[Policy, ...] | None = None
+
+
+def no_redis_retries() -> redis.retry.Retry:
+    """For sync connections: one try, no wait."""
+    return redis.retry.Retry(NoBackoff(), 0)
+
+
+def no_async_redis_retries() -> redis.asyncio.retry.Retry:
+    """For asyncio connections: one try, no wait."""
+    return redis.asyncio.retry.Retry(NoBackoff(), 0)
+
+
+def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
+    """The state of ``pool``; a pool seen for the first time is made ready.
+
+    A pool that a user hands over is changed: its new connections observe, its retries are off. Connections that it
+    has already open stay as they are and are only checked after their deadline.
+    """
+    state: PoolState | None = vars(pool).get(_ATTRIBUTE)
+    if state is not None:
+        return state
+    state = PoolState(clock, convert_retry(pool.connection_kwargs.get("retry")))
+    if isinstance(pool, redis.asyncio.ConnectionPool):
+        pool.connection_class = aio_connections.observed(pool.connection_class)
+        async_none = no_async_redis_retries()
+        pool.connection_kwargs["retry"] = async_none
+        pool.set_retry(async_none)
+    else:
+        pool.connection_class = connections.observed(pool.connection_class)
+        pool.set_retry(no_redis_retries())
+        if isinstance(pool, redis.BlockingConnectionPool):
+            pool.__class__ = _bounded(type(pool))
+    setattr(pool, _ATTRIBUTE, state)
+    return state
+
+
+def convert_retry(retry: Any) -> Retry | None:
+    """redis-py's ``Retry(backoff, n)`` as our `Retry` of n + 1 attempts with that backoff; ``None`` for no retries.
+
+    >>> from redis.backoff import ConstantBackoff
+    >>> convert_retry(redis.retry.Retry(ConstantBackoff(0.1), 2)).describe()
+    '3 attempts, waits by RedisBackoff'
+    """
+    if retry is None:
+        return None
+    count = int(retry.get_retries() if hasattr(retry, "get_retries") else retry._retries)
+    if count == 0:
+        return None
+    wait = RedisBackoff(retry._backoff)
+    if count < 0:
+        return Retry(stop=_never, wait=wait)
+    return Retry(attempts=count + 1, wait=wait, total_time=math.inf)
+
+
+def _never(_state: Any) -> bool:
+    return False
+
+
+class RedisBackoff:
+    """A redis-py backoff as a tenacity wait."""
+
+    def __init__(self, backoff: Any) -> None:
+        self._backoff = backoff
+
+    def __call__(self, state: Any) -> float:
+        """Seconds before the next attempt."""
+        return float(self._backoff.compute(state.attempt_number))
+
+
+@functools.cache
+def _bounded(cls: type[Any]) -> type[Any]:
+    """A BlockingConnectionPool whose queue ends at the deadline of the call that waits in it."""
+
+    def get(pool: Any) -> float | None:
+        configured: float | None = vars(pool)["timeout"]
+        attempt = current_attempt.get()
+        return configured if attempt is None else _smaller(configured, attempt.left)
+
+    def set_(pool: Any, seconds: float | None) -> None:
+        vars(pool)["timeout"] = seconds
+
+    return type(f"Bounded{cls.__name__}", (cls,), {"timeout": property(get, set_), "__module__": __name__})
+
+
+def _smaller(configured: float | None, left: Callable[[], float]) -> float | None:
+    seconds = left()
+    if configured is not None:
+        return min(configured, seconds)
+    return None if seconds == math.inf else seconds

@@ -1,0 +1,80 @@
+"""The attempt that is under way in this thread or task: its deadline, and how far it has got.
+
+A context variable, because redis-py's own paths (pipelines, WATCH, pub/sub, scripts, single connections) lie between
+our clients and our connections and pass nothing through. The client sets it; the connection reads and marks it.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+import redis.exceptions as rx
+
+from resilient_redis.calls import NO_DEADLINE
+
+
+class Attempt(msgspec.Struct, eq=False):
+    """One try of one command.
+
+    Attributes:
+        now: the clock.
+        deadline: clock reading by which it must have ended; ``inf`` for none.
+        allowance: seconds that a blocking command may take on top of ``socket_timeout``; ``inf`` for no limit.
+        observed: the connection class marks ``dialling`` and ``sent``; else nothing is known of the delivery.
+        dialling: a connect was begun.
+        sent: the first write of the command was begun: from here on its fate is unknown.
+        guarded: reads and writes keep to the deadline; else it can only be looked at afterwards.
+    """
+
+    now: Callable[[], float]
+    deadline: float
+    allowance: float
+    observed: bool
+    dialling: bool = False
+    sent: bool = False
+    guarded: bool = False
+
+    def left(self) -> float:
+        """Seconds to the deadline.
+
+        Raises:
+            TimeoutError: none are left (the builtin one, which redis-py turns into its own).
+        """
+        left = self.deadline - self.now()
+        if left <= 0:
+            raise builtins.TimeoutError("the deadline has passed")
+        return left
+
+    def socket_limit(self, configured: float | None) -> float | None:
+        """Seconds that the next read or write may take; ``None`` for no limit."""
+        limit = NO_DEADLINE if configured is None else configured + self.allowance
+        if self.deadline != NO_DEADLINE:
+            limit = min(limit, self.left())
+        return None if limit == NO_DEADLINE else limit
+
+    def stamp(self, error: Any) -> None:
+        """Write on ``error`` how far the command got. Where that is not known, nothing is written."""
+        if not self.observed:
+            return
+        error.delivery = "unknown" if self.sent else "not_sent"
+        # No connect was begun and nothing was written: there was no connection to be had. (BlockingConnectionPool
+        # raises a plain ConnectionError for it, so the class does not tell.)
+        nothing_done = not self.dialling and not self.sent
+        if nothing_done and isinstance(error, rx.ConnectionError):
+            error.pool_exhausted = True
+
+    def check_afterwards(self, name: str) -> None:
+        """For connections that cannot keep to a deadline: was it kept?
+
+        Raises:
+            redis.TimeoutError: the reply came too late.
+        """
+        if not self.guarded and self.now() > self.deadline:
+            raise rx.TimeoutError(f"{name} ended after its deadline")
+
+
+current_attempt: ContextVar[Attempt | None] = ContextVar("resilient_redis_attempt", default=None)

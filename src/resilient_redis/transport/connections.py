@@ -1,0 +1,106 @@
+"""redis-py connections that know the attempt they serve. Twin of `aio_connections`.
+
+The class is derived from whatever connection class a pool uses, so TLS, unix sockets, Sentinel's connections and a
+user's own subclasses keep what they do.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+from typing import TYPE_CHECKING, Any
+
+import redis.connection
+
+from resilient_redis.transport.addresses import last_good
+from resilient_redis.transport.attempt import current_attempt
+from resilient_redis.transport.deadline_socket import DeadlineSocket
+
+if TYPE_CHECKING:
+    from redis.connection import AbstractConnection as Base
+else:
+    Base = object
+
+
+class ObservedConnection(Base):
+    """Mixin: marks dialling and sending on the current attempt, and bounds each wait by its deadline."""
+
+    _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
+
+    @property
+    def socket_connect_timeout(self) -> float | None:  # type: ignore[override]
+        """The configured one, or what is left to the deadline. Asked for each address, so several are summed."""
+        configured: float | None = self.__dict__.get("socket_connect_timeout")
+        attempt = current_attempt.get()
+        if attempt is None:
+            return configured
+        limit = attempt.left()
+        return limit if configured is None else min(configured, limit)
+
+    @socket_connect_timeout.setter
+    def socket_connect_timeout(self, seconds: float | None) -> None:
+        self.__dict__["socket_connect_timeout"] = seconds
+
+    def _connect(self) -> Any:
+        attempt = current_attempt.get()
+        if attempt is not None:
+            attempt.dialling = True
+            attempt.left()  # no dial for a call that is over
+        sock = last_good.dial(self, super()._connect)
+        return DeadlineSocket(sock) if isinstance(sock, socket.socket) else sock
+
+    def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Ends connected or disconnected, whatever is thrown: a half-made handshake must not reach the pool."""
+        try:
+            super().connect_check_health(*args, **kwargs)
+        except BaseException:
+            self.disconnect()
+            raise
+
+    def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """The handshake: nothing of the command is sent yet."""
+        self._aside += 1
+        try:
+            super().on_connect_check_health(*args, **kwargs)
+        finally:
+            self._aside -= 1
+
+    def _send_ping(self) -> None:
+        self._aside += 1
+        try:
+            super()._send_ping()
+        finally:
+            self._aside -= 1
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """As redis-py's, with a mark on the attempt right before the first write."""
+        attempt = current_attempt.get()
+        if attempt is not None and not self._aside:
+            if not self._sock:
+                self.connect_check_health(check_health=False)
+            if check_health:
+                self.check_health()
+            check_health = False
+            attempt.sent = True
+        super().send_packed_command(command, check_health=check_health)
+
+
+_STOCK_SENDS = (
+    redis.connection.AbstractConnection.send_packed_command,
+    redis.connection.AbstractConnection.send_command,
+)
+
+
+@functools.cache
+def observed(cls: type[Any]) -> type[Any]:
+    """The observing form of a connection class; the class itself where it sends in a way of its own (fakeredis)."""
+    if issubclass(cls, ObservedConnection) or not issubclass(cls, redis.connection.AbstractConnection):
+        return cls
+    if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
+        return cls
+    return type(f"Observed{cls.__name__}", (ObservedConnection, cls), {"__module__": __name__})
+
+
+def is_observed(cls: type[Any]) -> bool:
+    """Does this connection class mark attempts?"""
+    return isinstance(cls, type) and issubclass(cls, ObservedConnection)

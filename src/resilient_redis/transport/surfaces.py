@@ -1,0 +1,110 @@
+"""What a sync client's plan guards: commands, pipelines, steps of a WATCH, pub/sub. Twin of `aio_surfaces`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from resilient_redis.calls import Call
+from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
+from resilient_redis.transport.attempt import Attempt, current_attempt
+from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
+
+Now = Callable[[], float]
+
+
+def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Do one try: the attempt is known to the connection below, and an error says how far it got."""
+    outer = current_attempt.get()
+    current_attempt.set(attempt)
+    try:
+        reply = function(*args, **options)
+    except Exception as error:
+        attempt.stamp(error)
+        raise
+    finally:
+        current_attempt.set(outer)
+    attempt.check_afterwards(name)
+    return reply
+
+
+class CommandSurface:
+    """Single commands of one client."""
+
+    def __init__(self, client: redis.Redis, now: Now, observed: bool) -> None:
+        self._client = client
+        self._now = now
+        self._observed = observed
+
+    def call(self, args: Any, options: dict[str, Any]) -> Call:
+        """Describe a command."""
+        return command_call(args, options, stateful=self._client.connection is not None)
+
+    def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+        """Send it by redis-py's own path, so that its callbacks, cache, metrics and instrumentors keep working."""
+        allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
+        attempt = Attempt(self._now, deadline, allowance, self._observed)
+        # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
+        return exchange(attempt, args[0], redis.Redis.execute_command, self._client, *args, **options)
+
+
+class PipelineSurface:
+    """``Pipeline.execute()`` as one unit. ``args`` is ``(raise_on_error,)``."""
+
+    def __init__(self, pipe: Any, now: Now, observed: bool, allowance: float) -> None:
+        self._pipe = pipe
+        self._now = now
+        self._observed = observed
+        self._allowance = allowance
+        # execute() empties the pipeline whatever happens; another attempt needs what was in it.
+        self._queued = (pipe.command_stack, pipe.scripts, pipe.explicit_transaction)
+        self._stateful = pipe.connection is not None or pipe.watching
+
+    def call(self, args: Any, options: dict[str, Any]) -> Call:
+        """Describe the whole pipeline."""
+        commands, _, explicit = self._queued
+        return pipeline_call(commands, explicit or self._pipe.transaction, stateful=self._stateful)
+
+    def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+        """Send everything, read everything."""
+        pipe = self._pipe
+        pipe.command_stack, pipe.scripts, pipe.explicit_transaction = self._queued
+        attempt = Attempt(self._now, deadline, self._allowance, self._observed)
+        return exchange(attempt, "PIPELINE", redis.client.Pipeline.execute, pipe, *args)
+
+
+class StepSurface:
+    """A command that runs at once on a pipeline's own connection: WATCH, and reads after it."""
+
+    def __init__(self, pipe: Any, now: Now, observed: bool) -> None:
+        self._pipe = pipe
+        self._now = now
+        self._observed = observed
+
+    def call(self, args: Any, options: dict[str, Any]) -> Call:
+        """Describe the step."""
+        return step_call(args, options, stateful=self._pipe.connection is not None)
+
+    def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+        """Send it on the pipeline's connection."""
+        attempt = Attempt(self._now, deadline, blocking_time(args), self._observed)
+        step = redis.client.Pipeline.immediate_execute_command
+        return exchange(attempt, command_name(args), step, self._pipe, *args, **options)
+
+
+class PubSubSurface:
+    """Subscribing, and reconnecting with all subscriptions. ``args`` is ``(name, function)``."""
+
+    def __init__(self, now: Now, observed: bool) -> None:
+        self._now = now
+        self._observed = observed
+
+    def call(self, args: Any, options: dict[str, Any]) -> Call:
+        """Describe it."""
+        return pubsub_call(args[0])
+
+    def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+        """Do it once."""
+        return exchange(Attempt(self._now, deadline, 0.0, self._observed), args[0], args[1])
