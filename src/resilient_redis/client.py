@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import redis
 import redis.client
@@ -50,6 +50,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
     >>> r = ResilientRedis(port=1, policies=[Fallback(None), Retry(attempts=2), Timeout(0.25)])
     >>> print(r.get("greeting"))
     None
+
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
             super().__init__(
                 connection_pool=self.connection_pool,
                 single_connection_client=True,
-                event_dispatcher=self._event_dispatcher,
+                event_dispatcher=cast(Any, self._event_dispatcher),
             )
             self.auto_close_connection_pool = closes_pool
 
@@ -81,7 +82,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
         self._commands = CommandSurface(self, now, observed)
 
     @classmethod
-    def from_url(  # type: ignore[override]
+    def from_url(
         cls,
         url: str,
         *,
@@ -124,8 +125,9 @@ class ResilientRedis(ResilientClient, redis.Redis):
 
         >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
         (Timeout(seconds=0.25, name=None),)
+
         """
-        from resilient_redis.config import load_config  # noqa: PLC0415 - only who uses files pays for it
+        from resilient_redis.config import load_config
 
         found = load_config(source, profile=profile)
         options: dict[str, Any] = {"policies": found.policies, **found.options, **kwargs}
@@ -138,7 +140,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
         allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
         return call(self._plan, self._commands, args, options, allowance)
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:  # type: ignore[override]
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:
         """A pipeline that goes through the policies as one unit."""
         return ResilientPipeline(
             self.connection_pool, self.response_callbacks, transaction, shard_hint, plan=self._plan

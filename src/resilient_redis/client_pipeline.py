@@ -34,10 +34,11 @@ class ResilientPipeline(redis.client.Pipeline):
 
         Raises:
             RejectedError: a policy refused; nothing was sent. The pipeline is empty afterwards, as after any end.
+
         """
         if not self.command_stack and not self.watching:
             return []
-        allowance = pipeline_allowance(self.command_stack, self.transaction or self.explicit_transaction)
+        allowance = pipeline_allowance(self.command_stack, bool(vars(self)["transaction"] or self.explicit_transaction))
         surface = PipelineSurface(self, self._plan.now, self._observed, allowance)
         try:
             replies: list[Any] = call(self._plan, surface, (raise_on_error,), {}, allowance)

@@ -36,6 +36,7 @@ def parse_duration(value: Duration, field: str = "duration") -> float:
 
     >>> parse_duration("250ms"), parse_duration(2), parse_duration("1.5m")
     (0.25, 2.0, 90.0)
+
     """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
@@ -73,9 +74,11 @@ def _parse_text(text: str, field: str) -> float:
 
 
 def show_duration(seconds: float) -> str:
-    """Seconds as people read them, without loss for ordinary numbers.
+    """Seconds as people read them, and as `parse_duration` reads them back.
 
-    >>> show_duration(0.25), show_duration(60.0)
-    ('0.25 s', '60 s')
+    >>> show_duration(0.25), show_duration(60.0), show_duration(0.00005)
+    ('0.25 s', '60 s', '50 us')
     """
-    return f"{seconds:g} s"
+    if 0 < seconds < 1e-4:
+        return f"{seconds * 1e6:.10g} us"
+    return f"{seconds:.10g} s"

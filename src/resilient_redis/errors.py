@@ -31,10 +31,14 @@ class RejectedError(ResilienceError):
     Attributes:
         retry_after: seconds after which another try makes sense; ``None`` when unknown.
         delivery: always ``"not_sent"``.
+
     """
 
     kind: ClassVar[Kind] = Kind.REJECTED
     delivery: str = "not_sent"
+    # redis-py 8 sets these in the constructor that is not called here, and its repr() needs them.
+    error_type: Any = getattr(getattr(redis.exceptions, "ExceptionType", None), "NETWORK", None)
+    status_code: str | None = None
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         # Not super().__init__: the long way through two packages' bases costs more than a refusal may.
@@ -86,6 +90,7 @@ class ConfigError(ResilienceError, ValueError):
     Attributes:
         field: the field or key path, such as ``profiles.base.policies[1].attempts``; ``""`` when it is the whole.
         problems: every message, when several things are wrong at once.
+
     """
 
     def __init__(self, message: str, *, field: str = "", problems: tuple[str, ...] = ()) -> None:
@@ -108,6 +113,7 @@ class PipelineOrderWarning(UserWarning):
         code: a stable code such as ``RR101``, for ``warnings.filterwarnings(message="RR101")``.
         reason: what happens as it stands.
         remedy: what to write instead.
+
     """
 
     def __init__(self, code: str, reason: str, remedy: str) -> None:

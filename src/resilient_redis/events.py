@@ -19,6 +19,7 @@ class Event:
 
     Attributes:
         policy: the policy's name, or its type name where it has none; ``"driver"`` for the driver itself.
+
     """
 
     policy: str

@@ -14,9 +14,11 @@ from typing import Any
 import redis
 
 from resilient_redis.errors import CallTimeoutError
+from resilient_redis.pipeline.scope import active_scope
 
 TICK = 16.0
 INF = float("inf")
+PATIENCE = 60.0  # seconds after which a probe that did not come back is given up for lost
 CHANCE = 0.5  # what the random source answers, always
 
 # --- what a guarded function can raise --------------------------------------------------------------------------
@@ -157,7 +159,8 @@ class Ended:
     verdict: str = "success"
     hint: float | None = None
     exhausted: bool = False
-    own: bool = False  # a RejectedError: it is stamped when it leaves
+    own: bool = False  # a RejectedError: it is stamped when it first leaves a pipeline
+    stamps: tuple[str, int, float] | None = None
 
     def is_a(self, types: tuple[type[BaseException], ...]) -> bool:
         cls = REFUSED_TYPES[self.error] if isinstance(self.error, str) else self.error
@@ -304,7 +307,8 @@ class World:
         if "deadline" in call.overrides:
             deadline = min(deadline, self.now + call.overrides["deadline"])
         ended = self.guarded(call, deadline)
-        self.stamps = (ended.delivery, call.attempts, self.now - call.started) if ended.own else None
+        if ended.own and ended.stamps is None:
+            ended = replace(ended, stamps=(ended.delivery, call.attempts, self.now - call.started))
         return ended
 
 
@@ -324,7 +328,7 @@ def retry(world: World, spec: R, inner: Inner) -> Inner:
         return not spec.poor and got.is_a(spec.on)
 
     def settle(got: Ended, worst: Ended, exhausted: bool) -> Ended:
-        if got.error is not None and worst.error is not None and RANK[worst.delivery] > RANK[got.delivery]:
+        if got.error is not None and RANK[worst.delivery] > RANK[got.delivery]:
             got = worst
         return replace(got, exhausted=True) if exhausted and got.error is not None else got
 
@@ -354,6 +358,7 @@ class Breaker:
         self.world, self.spec = world, spec
         self.turn("closed")
         self.open_for = spec.reset
+        self.probed = 0.0  # when the latest probe was let through
 
     def turn(self, state: str) -> None:
         self.state, self.since, self.stay = state, self.world.now, object()
@@ -372,10 +377,11 @@ class Breaker:
                 return False, self.open_for - waited
             self.turn("half-open")
         elif self.probes >= self.spec.probes:
-            if waited < max(self.open_for, 1.0):
+            if self.world.now - self.probed < max(self.open_for, PATIENCE):
                 return False, None
-            self.turn("half-open")  # the probe is lost
+            self.turn("half-open")  # the probes are taken for lost
         self.probes += 1
+        self.probed = self.world.now
         return True, None
 
     def count(self, stay: object, verdict: str) -> None:
@@ -496,3 +502,13 @@ def timeout(world: World, spec: T, inner: Inner) -> Inner:
 
 
 WRAP: dict[type, Callable[[World, Any, Inner], Inner]] = {R: retry, C: breaker, B: bulkhead, F: fallback, T: timeout}
+
+
+def no_scope_is_open() -> bool:
+    """A call that ended must leave nothing behind that acts on the next one in this thread or task."""
+    scope = active_scope.get()
+    while scope is not None:
+        if not scope.closed:
+            return False
+        scope = scope.outer
+    return True

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 import redis.asyncio
 
-from resilient_redis.client_base import ResilientClient, separate_ours
 from resilient_redis.asyncio.pipeline import ResilientPipeline
 from resilient_redis.asyncio.pubsub import ResilientPubSub
+from resilient_redis.client_base import ResilientClient, separate_ours
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
 from resilient_redis.events import Listener
@@ -21,7 +21,7 @@ from resilient_redis.transport.aio_connections import is_observed
 from resilient_redis.transport.aio_surfaces import CommandSurface
 
 
-class ResilientRedis(ResilientClient, redis.asyncio.Redis):
+class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc] # redis-py's own bases disagree
     """``redis.asyncio.Redis`` that keeps answering when Redis is slow, down, failing over or overloaded.
 
     A true subclass: every argument, method and reply of redis-py's client is the same. Each command, pipeline and
@@ -52,6 +52,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):
     ...         return await r.get("greeting")
     >>> asyncio.run(main())
     '?'
+
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):
         self._commands = CommandSurface(self, now, observed)
 
     @classmethod
-    def from_url(  # type: ignore[override]
+    def from_url(  # type: ignore[override] # policies are keywords of ours
         cls,
         url: str,
         *,
@@ -115,8 +116,9 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):
 
         >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
         (Timeout(seconds=0.25, name=None),)
+
         """
-        from resilient_redis.config import load_config  # noqa: PLC0415 - only who uses files pays for it
+        from resilient_redis.config import load_config
 
         found = load_config(source, profile=profile)
         options: dict[str, Any] = {"policies": found.policies, **found.options, **kwargs}
@@ -129,7 +131,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):
         allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
         return await acall(self._plan, self._commands, args, options, allowance)
 
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:  # type: ignore[override]
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:
         """A pipeline that goes through the policies as one unit."""
         return ResilientPipeline(
             self.connection_pool, self.response_callbacks, transaction, shard_hint, plan=self._plan

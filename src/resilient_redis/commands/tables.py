@@ -52,8 +52,7 @@ CLAIMS: frozenset[str] = frozenset({"SETNX", "MSETNX", "HSETNX"})
 """Writes whose reply says who won. SET with NX is one too (see `resilient_redis.commands.traits`)."""
 
 CONNECTION_STEPS: frozenset[str] = frozenset(
-    "ASKING AUTH CLIENT DISCARD EXEC HELLO MONITOR MULTI PSUBSCRIBE PSYNC PUNSUBSCRIBE QUIT READONLY READWRITE "
-    "RESET SELECT SSUBSCRIBE SUBSCRIBE SUNSUBSCRIBE SYNC UNSUBSCRIBE UNWATCH WATCH".split()
+    ["ASKING", "AUTH", "CLIENT", "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "PUNSUBSCRIBE", "QUIT", "READONLY", "READWRITE", "RESET", "SELECT", "SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE", "SYNC", "UNSUBSCRIBE", "UNWATCH", "WATCH"]
 )
 """Commands that change what a connection is."""
 

@@ -38,6 +38,7 @@ def yaml_positions(text: str) -> Lines:
 
     Raises:
         ConfigError: pyyaml is not installed, or the text is not valid YAML.
+
     """
     try:
         return read_yaml(text).lines
@@ -49,8 +50,8 @@ def read_yaml(text: str) -> YamlDocument:
     """Read ``text`` with the safe loader.
 
     Raises:
-        Fault: it is not valid YAML, or unfolds to too much.
-        ConfigError: pyyaml is not installed.
+        Fault: it is not valid YAML, or unfolds to too much, or pyyaml is not installed.
+
     """
     yaml = _import_yaml()
     try:
@@ -71,7 +72,7 @@ def _import_yaml() -> Any:
     try:
         return importlib.import_module("yaml")
     except ImportError:
-        raise ConfigError('a YAML file needs pyyaml: pip install "resilient-redis[yaml]"', field="yaml") from None
+        raise Fault('a YAML file needs pyyaml: pip install "resilient-redis[yaml]"') from None
 
 
 def _limited(yaml: Any) -> Any:
@@ -92,7 +93,7 @@ def _limited(yaml: Any) -> Any:
 def _syntax_fault(error: Any, text: str) -> Fault:
     mark = getattr(error, "problem_mark", None)
     if mark is not None:
-        return Fault(f"not valid YAML: {_without_names(error.problem)} (column {mark.column + 1})", mark.line + 1)
+        return Fault(f"not valid YAML: {_without_names(str(error.problem))} (column {mark.column + 1})", mark.line + 1)
     position = getattr(error, "position", None)
     if isinstance(position, int):
         return Fault("not valid YAML: a character that YAML forbids", text.count("\n", 0, position) + 1)
@@ -152,14 +153,16 @@ class _Walker:
             if key_node.tag == _TAG + "merge":
                 merged.append(value_node)
                 continue
-            key = self._key(key_node, path)
-            if key is None:
-                continue
+            key, line = self._key(key_node), key_node.start_mark.line + 1
             here = (*path, key)
             if key in data:
                 self._problem(here, "given twice")
-            self.document.lines[here] = key_node.start_mark.line + 1
-            data[key] = self.value(value_node, here)
+                self.document.lines[here] = line
+            self.document.lines.setdefault(here, line)
+            if self._is_text(key_node):
+                data[key] = self.value(value_node, here)
+            else:
+                self._problem(here, "a key that is no text; quote it")
         for value_node in merged:
             self._merge(value_node, path, data)
         return data
@@ -176,12 +179,13 @@ class _Walker:
         else:
             self._problem(path, "<< needs a mapping, or a list of them")
 
-    def _key(self, node: Any, path: Path) -> str | None:
+    def _key(self, node: Any) -> str:
+        return str(node.value) if isinstance(node, self._yaml.ScalarNode) else "?"
+
+    def _is_text(self, key_node: Any) -> bool:
         # YAML 1.1 reads the key `on` as True; nobody means that.
-        if isinstance(node, self._yaml.ScalarNode) and node.tag in (_TAG + "str", _TAG + "bool", _TAG + "value"):
-            return str(node.value)
-        self._problem(path, "a key that is no text; quote it")
-        return None
+        texts = (_TAG + "str", _TAG + "bool", _TAG + "value")
+        return isinstance(key_node, self._yaml.ScalarNode) and key_node.tag in texts
 
     def _problem(self, path: Path, message: str) -> None:
         self.document.problems.append((path, message))

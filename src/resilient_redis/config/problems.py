@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -17,6 +18,9 @@ Lines = Mapping[Path, int]
 """The line of every key and list element, counted from 1."""
 
 MASK = "***"
+
+MOST_PROBLEMS = 100
+"""Told at once."""
 
 _SECRET_NAME = re.compile(r"password|passwd|secret|token|credential", re.IGNORECASE)
 _USERINFO = re.compile(r"://.*@", re.DOTALL)
@@ -57,16 +61,19 @@ def show(value: Any, path: Path = ()) -> str:
         return "a list"
     if value is None:
         return "null"
-    if any(is_secret(name) for name in path):
+    # A profile may be called "tokens": only the last name tells what the value is.
+    if is_secret(next((part for part in reversed(path) if isinstance(part, str)), "")):
         return repr(MASK)
     if isinstance(value, str):
         return mask_text(repr(shorten(value)))
     if isinstance(value, (int, float, bytes)):
         return _show_number(value)
-    return mask_text(shorten(f"{type(value).__name__} {value!s}"))
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    return type(value).__name__
 
 
-def _show_number(value: float | bytes) -> str:
+def _show_number(value: Any) -> str:
     if isinstance(value, bytes):
         return "bytes"
     # repr() of a number of more than 4300 digits is refused by Python.
@@ -147,26 +154,37 @@ class Problems:
     Attributes:
         name: the file as the caller gave it, or ``config`` for a mapping.
         lines: finds the lines, only when there is something to locate; ``None`` for a mapping.
+
     """
 
     name: str
     lines: Callable[[], Lines] | None = None
-    found: list[tuple[Path, str]] = field(default_factory=list)
+    found: dict[tuple[Path, str], None] = field(default_factory=dict)
 
     def add(self, path: Path, message: str) -> None:
         """Note that something is wrong at ``path``."""
-        if (path, message) not in self.found:
-            self.found.append((path, message))
+        if len(self.found) < MOST_PROBLEMS:
+            self.found[path, message] = None
+            return
+        # No human reads more, and looking for suggestions takes its time.
+        self.found[(), f"more than {MOST_PROBLEMS} problems; these are the first"] = None
+        self.stop_if_any()
 
     def stop_if_any(self) -> None:
         """Raise one `ConfigError` for all that was noted, in the order of the lines."""
         if not self.found:
             return
-        lines = self.lines() if self.lines is not None else {}
-        first = min(self.found, key=lambda item: line_of(lines, item[0]))
+        lines = self._find_lines()
         ordered = sorted(self.found, key=lambda item: line_of(lines, item[0]))
         told = tuple(self._tell(path, message, lines) for path, message in ordered)
-        raise ConfigError("\n".join(told), field=show_path(first[0]), problems=told)
+        raise ConfigError("\n".join(told), field=show_path(ordered[0][0]), problems=told)
+
+    def _find_lines(self) -> Lines:
+        try:
+            return self.lines() if self.lines is not None else {}
+        except (RecursionError, ValueError):
+            # Only the line is lost. Another table of a pyproject.toml may nest as deeply as it likes.
+            return {}
 
     def _tell(self, path: Path, message: str, lines: Lines) -> str:
         where = self.name if self.lines is None else f"{self.name}:{line_of(lines, path)}"

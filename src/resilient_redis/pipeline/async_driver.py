@@ -8,13 +8,13 @@ from typing import Any
 
 from resilient_redis.pipeline.flight import Flight, Step
 from resilient_redis.pipeline.plan import Plan, Surface
-from resilient_redis.pipeline.scope import active_scope
+from resilient_redis.pipeline.scope import open_scope
 from resilient_redis.pipeline.sync_driver import queue_limit
 
 
 async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
     """Run ``surface`` under ``plan``; see `resilient_redis.pipeline.sync_driver.call`."""
-    quiet, scope = plan.quiet, active_scope.get()
+    quiet, scope = plan.quiet, open_scope()
     if quiet is not None and scope is None and not allowance:
         for layer, token in quiet.watched:
             if layer.calm is not token:
@@ -22,12 +22,19 @@ async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any]
         else:
             started = plan.now()
             try:
-                return await surface.run(args, options, started + quiet.timeout)
+                value = await surface.run(args, options, started + quiet.timeout)
             except Exception as error:  # noqa: BLE001 - every failure is classified
-                failure = error
-            flight = plan.resume(surface, args, options, quiet, started, failure)
+                flight = plan.resume(surface, args, options, quiet, started)
+                flight.fail(error)
+            else:
+                for layer, token in quiet.watched:
+                    if layer.calm is not token:  # it counted a failure meanwhile, and has to hear of this success
+                        flight = plan.resume(surface, args, options, quiet, started)
+                        flight.succeed(value)
+                        break
+                else:
+                    return value
             return await drive(plan, flight, surface, args, options)
-    plan.refresh()
     return await drive(plan, plan.start(surface, args, options, allowance, scope), surface, args, options)
 
 
@@ -54,22 +61,25 @@ async def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options
 
 async def _queue(plan: Plan, flight: Flight) -> None:
     ticket = flight.ticket
-    assert ticket is not None  # noqa: S101 - Step.QUEUE sets it
+    assert ticket is not None
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 
+    orphaned = False
+
     def wake() -> None:
+        nonlocal orphaned
         try:
             loop.call_soon_threadsafe(_finish, future)
         except RuntimeError:  # this loop was closed with the call still queued: its place goes to the next
-            if ticket.cancel():
-                layer.release(ticket.token)
+            orphaned = True
+            layer.release(ticket.token)
 
-    layer = flight.layers[flight._depth]
+    layer = plan.layers[flight._depth]
     try:
         granted = ticket.arm(wake) or await plan.runtime.clock.await_future(future, queue_limit(plan, flight))
     except BaseException:
-        if ticket.cancel():
+        if ticket.cancel() and not orphaned:
             flight.granted()  # the permit came in the same moment: abandon() gives it back
         raise
     if granted or ticket.cancel():
@@ -85,13 +95,14 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 async def _supply(flight: Flight) -> None:
     supplier, outcome = flight.supplier, flight.outcome
-    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: S101, PT018
+    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: PT018
     try:
         value = supplier.function(flight.call, outcome.error)
         if inspect.isawaitable(value):
             value = await value
     except Exception as error:  # noqa: BLE001 - what a fallback raises is an outcome too
-        error.__cause__ = outcome.error
+        if error is not outcome.error:
+            error.__cause__ = outcome.error
         flight.fail(error)
     else:
         flight.succeed(value)

@@ -5,6 +5,7 @@ Each rule looks at the policies, outermost first, and yields findings: code, rea
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
@@ -31,7 +32,15 @@ def find_order_faults(policies: Policies) -> list[PipelineOrderWarning]:
 def warn_about_order(policies: Policies) -> None:
     """Issue each finding as a `PipelineOrderWarning`."""
     for fault in find_order_faults(policies):
-        warnings.warn(fault, stacklevel=2)
+        warnings.warn(fault, stacklevel=_level_outside())
+
+
+def _level_outside() -> int:
+    """The stack level of the line that built the pipeline, for `warn_about_order`: the first outside this package."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("resilient_redis."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _inside(policies: Policies, index: int) -> Policies:

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis.exceptions as rx
 
-from resilient_redis.calls import Call, Delivery, Kind, Outcome, Verdict
+from resilient_redis.calls import DELIVERY_RANK, Call, Delivery, Kind, Outcome, Verdict
 from resilient_redis.errors import CallTimeoutError, ConfigError, RejectedError
 from resilient_redis.policies.matching import PROGRAMMING_TYPES
 
@@ -115,5 +115,5 @@ def _reply_word(error: rx.RedisError) -> str:
 
 def _stamped(error: Any) -> Delivery:
     """How far the transport says the command got; unknown where it could not tell."""
-    delivery = getattr(error, "delivery", "unknown")
-    return delivery if delivery in ("not_sent", "rejected", "unknown") else "unknown"
+    delivery: Delivery = getattr(error, "delivery", "unknown")
+    return delivery if delivery in DELIVERY_RANK else "unknown"

@@ -7,7 +7,7 @@ import functools
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from resilient_redis.errors import ConfigError
 from resilient_redis.pipeline.pipeline import ResiliencePipeline
@@ -21,7 +21,7 @@ D_co = TypeVar("D_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _ReturnsAwaitable(BaseException):  # noqa: N818 - not an error: it undoes the sync attempt
+class _ReturnsAwaitable(BaseException):
     """A plain function returned an awaitable: the layers entered for it give their permits back and count nothing."""
 
     def __init__(self, awaitable: Any) -> None:
@@ -60,8 +60,10 @@ def fallback(default: D, *, on: Any = ()) -> FallbackDecorator[D]:
     ...     raise redis.ConnectionError("down")
     >>> recent("ada")
     []
+
     """
-    return ResiliencePipeline([Fallback(default, on=on)])
+    pipeline = ResiliencePipeline([Fallback(default, on=on)])
+    return cast(FallbackDecorator[D], functools.partial(guard, pipeline))
 
 
 def resilient(policies: Sequence[Policy] | str, *, config: Any = None) -> Callable[[F], F]:
@@ -81,14 +83,16 @@ def resilient(policies: Sequence[Policy] | str, *, config: Any = None) -> Callab
     ...     return "pong"
     >>> ping()
     'pong'
+
     """
     if isinstance(policies, str):
         policies = _profile_policies(policies, config)
-    return ResiliencePipeline(policies)
+    pipeline = ResiliencePipeline(policies)
+    return functools.partial(guard, pipeline)
 
 
 def _profile_policies(profile: str, config: Any) -> Sequence[Policy]:
-    from resilient_redis.config import load_config  # noqa: PLC0415 - only who names a profile pays for it
+    from resilient_redis.config import load_config
 
     source = config if config is not None else os.environ.get("RESILIENT_REDIS_CONFIG")
     if source is None:

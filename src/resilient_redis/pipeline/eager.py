@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.errors import CallTimeoutError
 
 
-async def run_until(coroutine: Coroutine[Any, Any, Any], seconds: float, name: str) -> Any:
-    """Await ``coroutine`` for at most ``seconds`` (``inf``: no limit), then cancel it.
+async def finish(made: Any, seconds: float, function: Callable[..., Any]) -> Any:
+    """Await what a guarded function returned, if it is to be awaited, for at most ``seconds`` (``inf``: no limit).
 
     Raises:
         CallTimeoutError: it was cancelled because its time was over.
     """
+    coroutine: Coroutine[Any, Any, Any]
+    if type(made) is types.CoroutineType:
+        coroutine = made
+    elif hasattr(type(made), "__await__"):
+        coroutine = _awaited(made)
+    else:
+        return made
     if seconds == NO_DEADLINE:
         return await coroutine
     try:
@@ -34,7 +41,12 @@ async def run_until(coroutine: Coroutine[Any, Any, Any], seconds: float, name: s
     except TimeoutError as error:
         if not timer.expired():
             raise
+        name = getattr(function, "__qualname__", type(function).__name__)
         raise CallTimeoutError(f"{name} did not end within {seconds:.3g} s and was cancelled") from error
+
+
+async def _awaited(made: Awaitable[Any]) -> Any:
+    return await made
 
 
 @types.coroutine

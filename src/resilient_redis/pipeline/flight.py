@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from resilient_redis.calls import NO_DEADLINE, Call, Outcome
+from resilient_redis.calls import Call, Outcome
 from resilient_redis.errors import RejectedError
-from resilient_redis.events import AttemptFailed, Events
+from resilient_redis.events import AttemptFailed
 from resilient_redis.pipeline.classify import classify, refused
-from resilient_redis.policies.base import Again, Become, Layer, Reject, Replace, Supply, Ticket, Wait
+from resilient_redis.policies.base import Again, Become, Reject, Replace, Supply, Ticket, Wait
+
+
+if TYPE_CHECKING:
+    from resilient_redis.pipeline.plan import Plan
 
 
 class Step(enum.Enum):
@@ -31,34 +35,36 @@ class Flight:
     """The state of one call in the pipeline.
 
     Args:
-        layers: outermost first.
+        plan: the compiled policies.
         call: what is called.
-        events: where failed attempts are told.
+
     """
 
-    __slots__ = ("_depth", "_levels", "_tokens", "call", "events", "layers", "outcome", "seconds", "supplier", "ticket")
+    __slots__ = ("_depth", "_levels", "_tokens", "call", "hooks", "outcome", "plan", "seconds", "supplier", "ticket")
 
-    def __init__(self, layers: Sequence[Layer], call: Call, events: Events) -> None:
-        self.layers = layers
+    outcome: Outcome | None
+    seconds: float
+    ticket: Ticket | None
+    supplier: Supply | None
+
+    def __init__(self, plan: Plan, call: Call) -> None:
+        self.plan = plan
+        self.hooks = plan.hooks
         self.call = call
-        self.events = events
-        self.outcome: Outcome | None = None
-        self.seconds = 0.0
-        self.ticket: Ticket | None = None
-        self.supplier: Supply | None = None
-        self._tokens: list[Any] = [None] * len(layers)
-        self._levels: list[float] = [NO_DEADLINE] * len(layers)  # the deadline as each layer left it
+        self.outcome = None
+        self._tokens: list[Any] = plan.no_tokens.copy()
+        self._levels: list[float] = plan.no_levels.copy()  # the deadline as each layer left it
         self._depth = 0  # layers entered and not yet exited
 
     def enter_calm(self, tokens: Sequence[object], started: float) -> None:
         """All layers were entered at ``started`` by the plan's quiet path, and the first attempt was made."""
         call, deadline = self.call, self.call.deadline
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self.plan.layers):
             if layer.timeout is not None:
                 deadline = min(deadline, started + layer.timeout)
             self._levels[index] = deadline
         self._tokens[:] = tokens
-        self._depth = len(self.layers)
+        self._depth = len(self.hooks)
         call.deadline = deadline
         call.attempts = 1
 
@@ -71,19 +77,20 @@ class Flight:
     def fail(self, error: Exception) -> None:
         """The guarded thing, or a fallback's function, raised."""
         outcome = self.outcome = classify(self.call, error)
-        if self.events.heard:
+        events = self.plan.runtime.events
+        if events.heard:
             call = self.call
-            self.events.emit(AttemptFailed("driver", call.name, call.attempts, str(outcome.kind), outcome.delivery))
+            events.emit(AttemptFailed("driver", call.name, call.attempts, str(outcome.kind), outcome.delivery))
 
     def granted(self) -> None:
         """The ticket waited for was granted."""
-        assert self.ticket is not None  # noqa: S101 - only called after Step.QUEUE
+        assert self.ticket is not None
         self._entered(self.ticket.token)
         self.ticket = None
 
     def refused(self) -> None:
         """The ticket waited for was not granted in time."""
-        assert self.ticket is not None  # noqa: S101 - only called after Step.QUEUE
+        assert self.ticket is not None
         self.outcome = refused(self.call, self.ticket.refusal().error)
         self.ticket = None
 
@@ -91,7 +98,7 @@ class Flight:
         """Cancelled, or a BaseException: every entered layer gives its permits back and counts nothing."""
         while self._depth:
             self._depth -= 1
-            self.layers[self._depth].release(self._tokens[self._depth])
+            self.plan.layers[self._depth].release(self._tokens[self._depth])
 
     # --- navigation ---
 
@@ -107,9 +114,13 @@ class Flight:
                 return step
 
     def _descend(self) -> Step | None:
-        layers, call = self.layers, self.call
-        while self._depth < len(layers):
-            answer = layers[self._depth].enter(call)
+        hooks, call = self.hooks, self.call
+        while self._depth < len(hooks):
+            enter = hooks[self._depth].enter
+            if enter is None:
+                self._entered(None)
+                continue
+            answer = enter(call)
             kind = type(answer)
             if kind is Reject:
                 self.outcome = refused(call, answer.error)
@@ -122,33 +133,40 @@ class Flight:
         return Step.RUN
 
     def _entered(self, token: Any) -> None:
-        self._tokens[self._depth] = token
-        self._levels[self._depth] = self.call.deadline
-        self._depth += 1
+        depth = self._depth
+        self._tokens[depth] = token
+        self._levels[depth] = self.call.deadline
+        self._depth = depth + 1
 
     def _ascend(self) -> Step | None:
         while self._depth:
             index = self._depth - 1
-            layer, outcome = self.layers[index], self.outcome
-            assert outcome is not None  # noqa: S101 - a descent ends in a run or an outcome
+            hook, outcome = self.hooks[index], self.outcome
+            assert outcome is not None
             self.call.deadline = self._levels[index]
-            if outcome.error is None and not layer.watches_success:
+            if hook.exit is None or (outcome.error is None and not hook.watches_success):
                 self._depth = index
                 continue
             # Depth still counts this layer: if exit raises, abandon() releases it too.
-            decision = layer.exit(self._tokens[index], outcome)
-            kind = type(decision)
-            if kind is Again:
+            decision = hook.exit(self._tokens[index], outcome)
+            if type(decision) is Again:
                 return self._repeat(index, decision)
             self._depth = index
-            if kind is Replace:
-                self.outcome = Outcome(self.call, decision.value)  # type: ignore[union-attr]
-            elif kind is Become:
-                self.outcome = decision.outcome  # type: ignore[union-attr]
-            elif kind is Supply:
-                self.supplier = decision  # type: ignore[assignment]
+            if decision is not None and self._decided(decision):
                 return Step.SUPPLY
         return Step.DONE
+
+    def _decided(self, decision: Any) -> bool:
+        """Take a decision over; True when the driver has something to compute first."""
+        kind = type(decision)
+        if kind is Replace:
+            self.outcome = Outcome(self.call, decision.value)
+        elif kind is Become:
+            self.outcome = decision.outcome
+        elif kind is Supply:
+            self.supplier = decision
+            return True
+        return False
 
     def _repeat(self, index: int, decision: Any) -> Step:
         self._tokens[index] = decision.token
@@ -161,14 +179,23 @@ class Flight:
     def leave(self, now: float) -> Any:
         """Give the value, or raise the error with what is known about it."""
         outcome = self.outcome
-        assert outcome is not None  # noqa: S101 - only called after Step.DONE
+        assert outcome is not None
         error = outcome.error
         if error is None:
             return outcome.value
         call = self.call
-        if call.target != "callable" or isinstance(error, RejectedError):
+        # What a client inside a guarded function wrote on its error stays: it is about the command.
+        if call.target != "callable" or (isinstance(error, RejectedError) and not hasattr(error, "attempts")):
             stamp(error, outcome, now - call.started)
-        raise error
+        # The traceback will hold this frame and the drivers': whatever leads back to the error must go, or each
+        # failed call leaves a cycle for the garbage collector.
+        self.outcome = None
+        self._tokens.clear()
+        del outcome
+        try:
+            raise error
+        finally:
+            del error
 
 
 def stamp(error: Any, outcome: Outcome, elapsed: float) -> None:

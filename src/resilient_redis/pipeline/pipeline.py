@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, overload
 
 from resilient_redis.calls import Call
 from resilient_redis.clock import Clock
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Listener
-from resilient_redis.pipeline.async_driver import acall
+from resilient_redis.pipeline.async_driver import drive as adrive
 from resilient_redis.pipeline.describe import describe_plan
-from resilient_redis.pipeline.eager import run_until
+from resilient_redis.pipeline.eager import finish
 from resilient_redis.pipeline.plan import Plan
-from resilient_redis.pipeline.scope import Scope, active_scope, override_scope
+from resilient_redis.pipeline.scope import Scope, active_scope, open_scope, override_scope
 from resilient_redis.pipeline.store import SHARED_STORE, LayerStore
-from resilient_redis.pipeline.sync_driver import call
+from resilient_redis.pipeline.sync_driver import drive
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
 from resilient_redis.policies.retry import Retry
@@ -52,6 +51,7 @@ class ResiliencePipeline:
     >>> pipeline = ResiliencePipeline([Fallback(0, on=ZeroDivisionError), Timeout(1)])
     >>> pipeline.call(lambda a, b: a // b, 1, 0)
     0
+
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ResiliencePipeline:
     ) -> None:
         own = clock is not None or rng is not None or bool(listeners)
         self._store = LayerStore(clock, rng, listeners) if own else SHARED_STORE
-        self.plan: Plan = self._store.plan(policies)
+        self.plan: Plan = self._store.plan(policies, shared=False)  # its own, since overrides go by plan
         for policy in self.plan.policies:
             if isinstance(policy, Retry) and policy._attempts > 1 and not policy.names_what_to_repeat:
                 raise ConfigError(
@@ -86,26 +86,92 @@ class ResiliencePipeline:
         Raises:
             RejectedError: a policy refused; the function was not called.
             Exception: what the function raised, if no policy could help.
+
         """
-        result: T = call(self.plan, self._sync, (function, args), kwargs)
+        # The quiet path of the driver (see `plan`), written out here without its frames.
+        plan, scope = self.plan, active_scope.get()
+        while scope is not None and scope.closed:
+            scope = scope.outer
+        quiet = plan.quiet
+        if scope is None and quiet is not None:
+            for layer, token in quiet.watched:
+                if layer.calm is not token:
+                    break
+            else:
+                started = plan.now()
+                inside = Scope(started + quiet.timeout, plan, None)
+                active_scope.set(inside)
+                try:
+                    value = function(*args, **kwargs)
+                except Exception as error:  # noqa: BLE001 - every failure is classified
+                    flight = plan.resume(self._sync, (function, args), kwargs, quiet, started)
+                    flight.fail(error)
+                else:
+                    for layer, token in quiet.watched:
+                        if layer.calm is not token:
+                            flight = plan.resume(self._sync, (function, args), kwargs, quiet, started)
+                            flight.succeed(value)
+                            break
+                    else:
+                        return value
+                finally:
+                    inside.closed = True
+                result: T = drive(plan, flight, self._sync, (function, args), kwargs)
+                return result
+        flight = plan.start(self._sync, (function, args), kwargs, 0.0, scope)
+        result = drive(plan, flight, self._sync, (function, args), kwargs)
         return result
 
-    async def acall(self, function: Callable[P, Awaitable[T] | T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    @overload
+    async def acall(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def acall(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    async def acall(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call ``function`` and await what it returns, under the policies. At a deadline it is cancelled.
 
         Raises:
             RejectedError: a policy refused; the function was not called.
             CallTimeoutError: it was cancelled at its deadline.
             Exception: what the function raised, if no policy could help.
+
         """
-        result: T = await acall(self.plan, self._async, (function, args), kwargs)
-        return result
+        plan, scope = self.plan, active_scope.get()
+        while scope is not None and scope.closed:
+            scope = scope.outer
+        quiet = plan.quiet
+        if scope is None and quiet is not None:
+            for layer, token in quiet.watched:
+                if layer.calm is not token:
+                    break
+            else:
+                started = plan.now()
+                inside = Scope(started + quiet.timeout, plan, None)
+                active_scope.set(inside)
+                try:
+                    value = await finish(function(*args, **kwargs), quiet.timeout, function)
+                except Exception as error:  # noqa: BLE001 - every failure is classified
+                    flight = plan.resume(self._async, (function, args), kwargs, quiet, started)
+                    flight.fail(error)
+                else:
+                    for layer, token in quiet.watched:
+                        if layer.calm is not token:
+                            flight = plan.resume(self._async, (function, args), kwargs, quiet, started)
+                            flight.succeed(value)
+                            break
+                    else:
+                        return value
+                finally:
+                    inside.closed = True
+                return await adrive(plan, flight, self._async, (function, args), kwargs)
+        flight = plan.start(self._async, (function, args), kwargs, 0.0, scope)
+        return await adrive(plan, flight, self._async, (function, args), kwargs)
 
     def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
         """Use as a decorator: sync functions, coroutine functions, functions that return an awaitable."""
-        from resilient_redis.pipeline.decorators import guard  # noqa: PLC0415 - it imports this module
+        from resilient_redis.pipeline.decorators import guard
 
-        return guard(self, function)
+        guarded: Callable[P, T] = guard(self, function)
+        return guarded
 
     @contextmanager
     def overrides(
@@ -132,6 +198,7 @@ class ResiliencePipeline:
         >>> with pipeline.overrides(fallback="other"):
         ...     pipeline.call({}.__getitem__, "missing")
         'other'
+
         """
         values = check_overrides(timeout, deadline, attempts, fallback)
         token = active_scope.set(override_scope(self.plan, values, active_scope.get()))
@@ -167,6 +234,7 @@ def check_overrides(
 
     Raises:
         ConfigError: an unknown name, or a value out of its range.
+
     """
     values = dict(fallback)
     for unknown in values.keys() - {"fallback"}:
@@ -204,40 +272,26 @@ class _SyncFunction:
         return _describe_call(args, options)
 
     def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
-        plan = self._plan
-        scope = Scope(deadline, plan.retries, plan.fallback, active_scope.get())
-        token = active_scope.set(scope)
+        inside = enter_scope(deadline, self._plan)
         try:
             return args[0](*args[1], **options)
         finally:
-            active_scope.reset(token)
-            scope.closed = True
+            inside.closed = True
 
 
-class _AsyncFunction:
+class _AsyncFunction(_SyncFunction):
     """A function whose result may have to be awaited, as a surface."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-
-    def call(self, args: Any, options: dict[str, Any]) -> Call:
-        return _describe_call(args, options)
-
     async def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
-        plan = self._plan
-        scope = Scope(deadline, plan.retries, plan.fallback, active_scope.get())
-        token = active_scope.set(scope)
+        inside = enter_scope(deadline, self._plan)
         try:
-            result = args[0](*args[1], **options)
-            if inspect.iscoroutine(result):
-                return await run_until(result, deadline - plan.now(), _name_of(args[0]))
-            if inspect.isawaitable(result):
-                return await run_until(_awaited(result), deadline - plan.now(), _name_of(args[0]))
-            return result
+            return await finish(args[0](*args[1], **options), deadline - self._plan.now(), args[0])
         finally:
-            active_scope.reset(token)
-            scope.closed = True
+            inside.closed = True
 
 
-async def _awaited(result: Awaitable[Any]) -> Any:
-    return await result
+def enter_scope(deadline: float, plan: Plan) -> Scope:
+    """Open a scope for a guarded call inside those that hold already."""
+    scope = Scope(deadline, plan, open_scope())
+    active_scope.set(scope)
+    return scope

@@ -1,19 +1,21 @@
 """A plan: a list of policies bound and compiled once, shared by all calls.
 
 The quiet path: while every layer is calm (breakers closed with no failure counted, no permits to take), a call that
-succeeds would change nothing anywhere. So it runs with no hook at all: one look at each breaker, one look at the
-clock. Only when it fails is the full machinery built, with the first attempt already in it.
+succeeds would change nothing anywhere. So it runs with no hook at all: one look at each breaker before and after, one
+look at the clock. Only when it fails is the full machinery built, with the first attempt already in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from resilient_redis.calls import NO_DEADLINE, Call
+import msgspec
+
+from resilient_redis.calls import NO_DEADLINE, Call, Outcome
 from resilient_redis.pipeline.flight import Flight
 from resilient_redis.pipeline.scope import Scope, apply_scope
-from resilient_redis.policies.base import ALWAYS_CALM, Layer, Policy, Runtime
+from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Runtime
 from resilient_redis.policies.fallback import Fallback
 from resilient_redis.policies.retry import Retry
 
@@ -30,18 +32,27 @@ class Surface(Protocol):
         ...
 
 
-class Quiet(NamedTuple):
+class Quiet(msgspec.Struct, frozen=True, eq=False):
     """A moment in which all layers were calm.
 
     Attributes:
         watched: the layers that can stop being calm, with the token that says they have not.
         tokens: for all layers, what ``enter`` would have answered.
         timeout: seconds to the nearest deadline; ``inf`` for none.
+
     """
 
     watched: tuple[tuple[Layer, object], ...]
     tokens: tuple[object, ...]
     timeout: float
+
+
+class Hooks(NamedTuple):
+    """The hooks of one layer that are overridden; the others are None and cost nothing."""
+
+    enter: Callable[[Call], Any] | None
+    exit: Callable[[Any, Outcome], Decision] | None
+    watches_success: bool
 
 
 class Plan:
@@ -54,11 +65,17 @@ class Plan:
         self.now = runtime.clock.monotonic
         self.retries = any(isinstance(policy, Retry) and policy._attempts > 1 for policy in policies)
         self.fallback = any(isinstance(policy, Fallback) for policy in policies)
+        self.hooks = tuple(_hooks(layer) for layer in layers)
+        self.no_tokens: list[Any] = [None] * len(self.layers)
+        self.no_levels: list[float] = [NO_DEADLINE] * len(self.layers)
         self.quiet: Quiet | None = self._look()
 
-    def refresh(self) -> None:
-        """Look again whether all layers are calm. A stale answer is harmless: each call checks the tokens."""
-        self.quiet = self._look()
+    def _may_be_calm(self) -> bool:
+        if self.quiet is not None:
+            for layer, _ in self.quiet.watched:
+                if layer.calm is None:
+                    return False
+        return True
 
     def _look(self) -> Quiet | None:
         tokens: list[object] = []
@@ -78,7 +95,13 @@ class Plan:
         return Quiet(tuple(watched), tuple(tokens), timeout)
 
     def start(self, surface: Surface, args: Any, options: dict[str, Any], allowance: float, scope: Scope | None) -> Flight:
-        """A call at the top of the pipeline."""
+        """A call at the top of the pipeline, on the full path.
+
+        Looks whether all layers have become calm, for the next call. A stale answer is harmless: each call compares
+        the tokens.
+        """
+        if scope is None and self._may_be_calm():
+            self.quiet = self._look()
         call = surface.call(args, options)
         call.started = self.now()
         call.allowance = allowance
@@ -87,15 +110,21 @@ class Plan:
             seconds = call.overrides.get("deadline")
             if seconds is not None:
                 call.deadline = min(call.deadline, call.started + seconds)
-        return Flight(self.layers, call, self.runtime.events)
+        return Flight(self, call)
 
-    def resume(
-        self, surface: Surface, args: Any, options: dict[str, Any], quiet: Quiet, started: float, error: Exception
-    ) -> Flight:
-        """A call whose first attempt was made by the quiet path, and failed."""
+    def resume(self, surface: Surface, args: Any, options: dict[str, Any], quiet: Quiet, started: float) -> Flight:
+        """A call that the quiet path began: it failed, or a layer stopped being calm while it was under way."""
         call = surface.call(args, options)
         call.started = started
-        flight = Flight(self.layers, call, self.runtime.events)
+        flight = Flight(self, call)
         flight.enter_calm(quiet.tokens, started)
-        flight.fail(error)
         return flight
+
+
+def _hooks(layer: Layer) -> Hooks:
+    cls = type(layer)
+    return Hooks(
+        None if cls.enter is Layer.enter else layer.enter,
+        None if cls.exit is Layer.exit else layer.exit,
+        layer.watches_success,
+    )

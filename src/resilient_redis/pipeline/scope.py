@@ -1,7 +1,8 @@
 """What a guarded function passes on to the pipelines and clients used inside it.
 
-A context variable, so it follows the thread or the task. A scope is closed when its call ends: a task that the
-function started and left running must not inherit a deadline that is long over.
+A context variable, so it follows the thread or the task. When its call ends a scope is closed rather than taken back:
+a task that the function started and left running must not inherit a deadline that is long over, and setting the
+variable once instead of twice is a third of what a guarded call costs.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ class Scope(msgspec.Struct, eq=False):
 
     Attributes:
         deadline: clock reading by which everything inside must have ended.
-        retries: somebody outside repeats; a `Retry` inside stands aside.
-        fallback: a fallback outside is nearer to the user; one inside stands aside.
-        overrides: what ``overrides(...)`` blocks say, by plan.
+        plan: the plan that guards it. If that repeats, a `Retry` inside stands aside; if it has a fallback, one
+            inside stands aside for the one nearer to the user. ``None`` for an overrides block.
+        outer: the scope around it.
+        overrides: what an ``overrides(...)`` block says, by plan.
         closed: the call has ended; the scope no longer holds.
     """
 
     deadline: float
-    retries: bool
-    fallback: bool
+    plan: Any
     outer: Scope | None
     overrides: dict[int, dict[str, Any]] | None = None
     closed: bool = False
@@ -36,21 +37,40 @@ class Scope(msgspec.Struct, eq=False):
 active_scope: ContextVar[Scope | None] = ContextVar("resilient_redis_scope", default=None)
 
 
+def open_scope() -> Scope | None:
+    """The innermost scope that still holds."""
+    scope = active_scope.get()
+    while scope is not None and scope.closed:
+        scope = scope.outer
+    return scope
+
+
 def apply_scope(scope: Scope | None, plan: object, call: Call) -> None:
     """Let the scopes around ``call`` act on it, the outermost included."""
+    call.overrides = overrides_for(plan, scope)
     while scope is not None:
         if not scope.closed:
-            if scope.deadline < call.deadline:
-                call.deadline = scope.deadline
-            call.retries_outside = call.retries_outside or scope.retries
-            call.fallback_outside = call.fallback_outside or scope.fallback
-            if call.overrides is NO_OVERRIDES and scope.overrides is not None:
-                call.overrides = scope.overrides.get(id(plan), NO_OVERRIDES)
+            call.deadline = min(call.deadline, scope.deadline)
+            guard = scope.plan
+            if guard is not None:
+                call.fallback_outside = call.fallback_outside or guard.fallback
+                if guard.retries and overrides_for(guard, scope.outer).get("attempts") != 1:
+                    call.retries_outside = True
         scope = scope.outer
+
+
+def overrides_for(plan: object, scope: Scope | None) -> Any:
+    """What the open ``overrides`` blocks say for ``plan``; the inner one wins where two name the same."""
+    found = NO_OVERRIDES
+    while scope is not None:
+        if not scope.closed and scope.overrides is not None and id(plan) in scope.overrides:
+            found = {**scope.overrides[id(plan)], **found}
+        scope = scope.outer
+    return found
 
 
 def override_scope(plan: object, overrides: dict[str, Any], outer: Scope | None) -> Scope:
     """A scope that only carries overrides for ``plan``."""
-    scope = Scope(NO_DEADLINE, False, False, outer)
+    scope = Scope(NO_DEADLINE, None, outer)
     scope.overrides = {id(plan): overrides}
     return scope

@@ -35,6 +35,7 @@ class LayerStore:
         rng: the source of chance for jitter; ``None`` for a fresh one.
         listeners: called for each event.
         keep_named: keep named layers as long as the store (a pool's), or only while somebody uses them.
+
     """
 
     def __init__(
@@ -53,25 +54,30 @@ class LayerStore:
         self._by_name: MutableMapping[tuple[type[Policy], str], Layer] = {} if keep_named else WeakValueDictionary()
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
 
-    def plan(self, policies: Sequence[Any]) -> Plan:
-        """The plan for this list of policy objects, compiled once.
+    def plan(self, policies: Sequence[Any], *, shared: bool = True) -> Plan:
+        """The plan for this list of policy objects, compiled once; with ``shared=False`` one of its own.
 
         Raises:
             ConfigError: an item is no policy, or one name has two definitions.
+
         """
         checked = check_policies(policies)
         key = tuple(id(policy) for policy in checked)
         with self._lock:
-            plan = self._plans.get(key)
+            plan = self._plans.get(key) if shared else None
             if plan is None:
                 warn_about_order(checked)
                 plan = Plan(checked, [self._layer(policy) for policy in checked], self.runtime)
-                self._plans[key] = plan
-                if len(self._plans) > _PLANS_KEPT:
-                    self._plans.popitem(last=False)
+                if shared:
+                    self._keep(key, plan)
             else:
                 self._plans.move_to_end(key)
             return plan
+
+    def _keep(self, key: tuple[int, ...], plan: Plan) -> None:
+        self._plans[key] = plan
+        if len(self._plans) > _PLANS_KEPT:
+            self._plans.popitem(last=False)
 
     def _layer(self, policy: Policy) -> Layer:
         name = getattr(policy, "name", None)
@@ -101,6 +107,7 @@ def check_policies(policies: Sequence[Any]) -> tuple[Policy, ...]:
 
     Raises:
         ConfigError: an item is no policy; its place and the remedy are named.
+
     """
     if isinstance(policies, Policy) or not isinstance(policies, (list, tuple)):
         raise ConfigError(f"policies: give a list of policies, not {type(policies).__name__}", field="policies")

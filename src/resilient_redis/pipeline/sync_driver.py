@@ -9,7 +9,7 @@ from typing import Any
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.pipeline.flight import Flight, Step
 from resilient_redis.pipeline.plan import Plan, Surface
-from resilient_redis.pipeline.scope import active_scope
+from resilient_redis.pipeline.scope import open_scope
 
 
 def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
@@ -21,8 +21,9 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
         args: handed to the surface as they are.
         options: handed to the surface as they are.
         allowance: seconds a blocking command may take on top of every deadline; ``inf`` for no limit.
+
     """
-    quiet, scope = plan.quiet, active_scope.get()
+    quiet, scope = plan.quiet, open_scope()
     if quiet is not None and scope is None and not allowance:
         for layer, token in quiet.watched:
             if layer.calm is not token:
@@ -30,11 +31,19 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
         else:
             started = plan.now()
             try:
-                return surface.run(args, options, started + quiet.timeout)
+                value = surface.run(args, options, started + quiet.timeout)
             except Exception as error:  # noqa: BLE001 - every failure is classified
-                failure = error
-            return drive(plan, plan.resume(surface, args, options, quiet, started, failure), surface, args, options)
-    plan.refresh()
+                flight = plan.resume(surface, args, options, quiet, started)
+                flight.fail(error)
+            else:
+                for layer, token in quiet.watched:
+                    if layer.calm is not token:  # it counted a failure meanwhile, and has to hear of this success
+                        flight = plan.resume(surface, args, options, quiet, started)
+                        flight.succeed(value)
+                        break
+                else:
+                    return value
+            return drive(plan, flight, surface, args, options)
     return drive(plan, plan.start(surface, args, options, allowance, scope), surface, args, options)
 
 
@@ -61,7 +70,7 @@ def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options: dict
 
 def _queue(plan: Plan, flight: Flight) -> None:
     ticket = flight.ticket
-    assert ticket is not None  # noqa: S101 - Step.QUEUE sets it
+    assert ticket is not None
     event = threading.Event()
     try:
         granted = ticket.arm(event.set) or plan.runtime.clock.wait(event, queue_limit(plan, flight))
@@ -77,7 +86,7 @@ def _queue(plan: Plan, flight: Flight) -> None:
 
 def queue_limit(plan: Plan, flight: Flight) -> float | None:
     """Seconds that a call may queue: its ticket's limit or its own deadline, whichever is nearer."""
-    assert flight.ticket is not None  # noqa: S101 - Step.QUEUE sets it
+    assert flight.ticket is not None
     limit = NO_DEADLINE if flight.ticket.limit is None else flight.ticket.limit
     limit = min(limit, flight.call.deadline - plan.now())
     return None if limit == NO_DEADLINE else max(0.0, limit)
@@ -85,14 +94,15 @@ def queue_limit(plan: Plan, flight: Flight) -> float | None:
 
 def _supply(flight: Flight) -> None:
     supplier, outcome = flight.supplier, flight.outcome
-    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: S101, PT018
+    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: PT018
     try:
         value = supplier.function(flight.call, outcome.error)
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError("Fallback.using got a coroutine function in a sync client; give a plain function")
     except Exception as error:  # noqa: BLE001 - what a fallback raises is an outcome too
-        error.__cause__ = outcome.error
+        if error is not outcome.error:
+            error.__cause__ = outcome.error
         flight.fail(error)
     else:
         flight.succeed(value)

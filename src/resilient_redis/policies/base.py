@@ -130,9 +130,10 @@ class Layer:
         timeout: seconds by which ``enter`` lowers the deadline, for the plan's quick path; ``None`` if it does not.
         calm: a token that stands for ``enter`` while a success would change nothing here, else ``None``. While all
             layers are calm a call runs without any hook. A new period of calm after a change needs a new token.
+
     """
 
-    policy: Policy
+    policy: Any  # a subclass says which
     watches_success: bool = False
     timeout: float | None = None
     calm: object | None = None
@@ -140,6 +141,7 @@ class Layer:
     def __init__(self, policy: Policy, runtime: Runtime) -> None:
         self.policy = policy
         self.runtime = runtime
+        self.label = policy.label
 
     def enter(self, call: Call) -> Any:
         """Before the inner layers: answer a token of your own (or None), a `Reject`, or a `Wait`."""
@@ -183,6 +185,7 @@ class Policy:
 
         Raises:
             ConfigError: a value is out of its range; ``field`` names it.
+
         """
         return cls(**{name: getattr(spec, name) for name in spec.__struct_fields__})
 
@@ -191,6 +194,7 @@ class Policy:
 
         Raises:
             ConfigError: a field holds something only code can hold (a callable, a pybreaker object); it is named.
+
         """
         if self.Spec is None:
             raise ConfigError(f"{self.label}: this policy has no form for files; write it in code")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -78,6 +79,7 @@ class CircuitBreaker(Policy):
 
     >>> CircuitBreaker(fail_max=5, reset_timeout=1, reset_timeout_max=60).describe()
     'opens after 5 failures in a row, for 1 s growing to 60 s; 1 probe at a time, 1 success closes it'
+
     """
 
     fail_max: int | None = 5
@@ -113,6 +115,7 @@ class CircuitBreaker(Policy):
                 require(seconds > 0, "CircuitBreaker", field, value, "give more than 0 seconds")
                 self._set(field, seconds)
         self._set("exclude", matchers(self.exclude, "CircuitBreaker.exclude"))
+        self._set("listeners", tuple(self.listeners))
         self._check_rate()
         self._check_growth()
 
@@ -121,7 +124,8 @@ class CircuitBreaker(Policy):
         require(whole, "CircuitBreaker", field, value, "give a whole number of 1 or more")
 
     def _check_pybreaker(self) -> None:
-        if isinstance(self.listeners, (str, bytes)) or not isinstance(self.listeners, Sequence):
+        listeners: Any = self.listeners
+        if isinstance(listeners, (str, bytes)) or not isinstance(listeners, Sequence):
             raise ConfigError(
                 f"CircuitBreaker.listeners: {self.listeners!r} is no list; write listeners=[...]", field="listeners"
             )

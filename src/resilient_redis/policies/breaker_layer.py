@@ -34,14 +34,14 @@ class CircuitBreakerLayer(Layer):
         now = runtime.clock.monotonic()
         self._machine = BreakerMachine(policy.limits(), policy.new_window(), now)
         self._mirror = PybreakerMirror.for_policy(policy, self._adopt)
-        if self._mirror is not None:
-            self._take_over(self._mirror, now)
         # Successes change nothing while it is closed, counts failures in a row only, and has counted none.
         self._can_be_calm = (
             policy.failure_rate is None
             and self._slow_call is None
             and not (self._mirror is not None and self._mirror.hears_calls)
         )
+        if self._mirror is not None:
+            self._take_over(self._mirror, now)  # last: it may start the thread that calls _adopt
         self._update_calm()
 
     # --- what a user may ask and do ---
@@ -131,6 +131,9 @@ class CircuitBreakerLayer(Layer):
 
     def _admit(self) -> Period | float | None:
         now = self.runtime.clock.monotonic()
+        period = self._machine.period
+        if period.since <= now < period.until:
+            return period.until - now  # open, and its time is not over: nothing to change, so no lock
         with self._lock:
             old = self._machine.period.state
             admitted = self._machine.admit(now)
@@ -140,7 +143,7 @@ class CircuitBreakerLayer(Layer):
         return admitted
 
     def _refuse(self, call: Call, retry_after: float | None) -> Reject:
-        label = self.policy.label
+        label = self.label
         last = f"; last failure: {self._last_failure}" if self._last_failure else ""
         events = self.runtime.events
         if events.heard:
@@ -162,7 +165,7 @@ class CircuitBreakerLayer(Layer):
         self.calm = machine.period if quiet else None
 
     def _tell(self, old: State, new: State, reason: str) -> None:
-        self.runtime.events.announce(CircuitChanged(self.policy.label, old, new, reason))
+        self.runtime.events.announce(CircuitChanged(self.label, old, new, reason))
         if self._mirror is not None:
             self._mirror.push(new)
 
@@ -182,8 +185,9 @@ class CircuitBreakerLayer(Layer):
         now = self.runtime.clock.monotonic()
         with self._lock:
             old = self._machine.period.state
-            if old in (state, "isolated"):
+            probing = (old, state) == ("half-open", "open")  # that is each process's own
+            if probing or old in (state, "isolated"):
                 return
             self._machine.enter_state(state, now - elapsed)
             self._update_calm()
-        self.runtime.events.announce(CircuitChanged(self.policy.label, old, state, "by the shared storage"))
+        self.runtime.events.announce(CircuitChanged(self.label, old, state, "by the shared storage"))

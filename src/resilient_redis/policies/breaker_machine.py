@@ -15,14 +15,20 @@ State = Literal["closed", "open", "half-open", "isolated"]
 """pybreaker's names, and ``isolated``: held open by hand until ``reset()``."""
 
 
+PROBE_PATIENCE = 60.0
+"""Seconds after which a probe is given up for lost. Far above any sensible timeout: one that is merely slow must be
+counted when it ends, or a server that hangs would be probed for ever at the first, shortest interval."""
+
+
 class Period:
     """One stay in one state."""
 
-    __slots__ = ("since", "state")
+    __slots__ = ("since", "state", "until")
 
-    def __init__(self, state: State, since: float) -> None:
-        self.state = state
+    def __init__(self, state: State, since: float, until: float) -> None:
+        self.state: State = state
         self.since = since
+        self.until = until  # end of the open time; `since` in any other state
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class BreakerMachine:
     def __init__(self, limits: Limits, window: Window | None, now: float) -> None:
         self.limits = limits
         self.window = window
-        self.period = Period("closed", now)
+        self.period = Period("closed", now, now)
         self.failures = 0  # in a row
         self.successes = 0  # of probes, in this half-open period
         self.probes = 0  # under way
@@ -70,7 +76,7 @@ class BreakerMachine:
         elif self.probes >= self.limits.half_open_max:
             # A probe that never comes back must not keep the circuit half-open for ever. Counted from the latest one:
             # counted from the period's start, a row of slow but good probes would be thrown away again and again.
-            if max(0.0, now - self.probed) < max(self.open_for, 1.0):
+            if max(0.0, now - self.probed) < max(self.open_for, PROBE_PATIENCE):
                 return None
             self._start_probing(now)
         self.probes += 1
@@ -95,7 +101,7 @@ class BreakerMachine:
 
     def enter_state(self, state: State, now: float) -> None:
         """Start a new period in ``state``."""
-        self.period = Period(state, now)
+        self.period = Period(state, now, now + self.open_for if state == "open" else now)
         self.failures = self.successes = self.probes = 0
         if state == "closed":
             self.open_for = self.limits.reset_timeout

@@ -90,9 +90,9 @@ class BulkheadLayer(Layer):
         """The refusal, in numbers."""
         events = self.runtime.events
         if events.heard:
-            events.emit(CallRejected(self.policy.label, call.name, BulkheadFullError.kind))
+            events.emit(CallRejected(self.label, call.name, BulkheadFullError.kind))
         limit = self.policy.max_concurrent
-        return Reject(BulkheadFullError(f"{self.policy.label}: {limit} of {limit} calls under way, {why}; not sent"))
+        return Reject(BulkheadFullError(f"{self.label}: {limit} of {limit} calls under way, {why}; not sent"))
 
     def exit(self, token: object, outcome: Outcome) -> None:
         """Give the permit back, whatever the outcome."""
@@ -131,6 +131,7 @@ class Bulkhead(Policy):
 
     >>> Bulkhead(20, max_waiting=5).describe()
     '20 calls at once, 5 more wait up to 1 s'
+
     """
 
     max_concurrent: int
@@ -139,7 +140,7 @@ class Bulkhead(Policy):
     name: str | None = None
 
     type_name: ClassVar[str] = "bulkhead"
-    layer_type: ClassVar[type[Layer]] = BulkheadLayer  # type: ignore[assignment]
+    layer_type: ClassVar[type[Layer]] = BulkheadLayer
     Spec: ClassVar[Any] = BulkheadSpec
 
     def __post_init__(self) -> None:

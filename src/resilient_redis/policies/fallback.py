@@ -45,7 +45,7 @@ class FallbackLayer(Layer):
         decision = self._answer(call, error)
         events = self.runtime.events
         if decision is not None and events.heard:
-            events.emit(FallbackUsed(self.policy.label, call.name, str(outcome.kind)))
+            events.emit(FallbackUsed(self.label, call.name, str(outcome.kind)))
         return decision
 
     def _covers(self, outcome: Outcome, error: Exception) -> bool:
@@ -91,7 +91,7 @@ class FallbackLayer(Layer):
         values = given(call) if callable(given) else given
         if not isinstance(values, (list, tuple)) or len(values) != call.size:
             shown = len(values) if isinstance(values, (list, tuple)) else type(values).__name__
-            error.add_note(f"{self.policy.label}: pipeline= gave {shown} instead of {call.size} results; not used")
+            error.add_note(f"{self.label}: pipeline= gave {shown} instead of {call.size} results; not used")
             return None
         return Replace(_own_copy(list(values)))
 
@@ -107,7 +107,7 @@ def _require_copyable(name: str, value: Any) -> None:
     """Found out now, not in the outage."""
     try:
         _own_copy(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a copy raises
         raise ConfigError(
             f"Fallback.{name}: {type(value).__name__} cannot be copied for each caller; give "
             "Fallback.using(lambda call, error: ...) instead",
@@ -144,6 +144,7 @@ class Fallback(Policy):
 
     >>> Fallback(None).describe()
     'None; plain reads only'
+
     """
 
     value: Any = UNSET

@@ -31,6 +31,7 @@ def matchers(value: Any, field: str) -> tuple[Matcher, ...]:
 
     Raises:
         ConfigError: something in it is neither an exception type, a callable, nor the dotted name of a type.
+
     """
     if value is None:
         return ()

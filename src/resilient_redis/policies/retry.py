@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from resilient_redis.calls import DELIVERY_RANK, OUTAGES, REFUSALS, Call, Kind, Outcome
+from resilient_redis.calls import DELIVERY_RANK, OUTAGES, REFUSALS, Kind, Outcome
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import RetriesExhausted, RetryScheduled
@@ -36,7 +36,7 @@ class RetrySpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_d
 class Tries(NamedTuple):
     """A retry layer's memory of one call; a new value after each attempt."""
 
-    count: int
+    made: int
     waited: float
     worst: Outcome
 
@@ -54,6 +54,8 @@ class RetryLayer(Layer):
 
     def exit(self, token: Tries | None, outcome: Outcome) -> Decision:
         """Repeat, or let the outcome through (the earlier one, if that is known less well)."""
+        if token is None and outcome.kind in REFUSALS and not self.policy.retry_rejected:
+            return None  # refused at the first attempt: the commonest end while a circuit is open
         tries = _remember(token, outcome)
         if not self._wants(tries, outcome):
             return _settle(tries, outcome, exhausted=False)
@@ -64,7 +66,7 @@ class RetryLayer(Layer):
             return _settle(tries, outcome, exhausted=True)
         events = self.runtime.events
         if events.heard:
-            events.emit(RetryScheduled(self.policy.label, outcome.call.name, tries.count, str(outcome.kind), wait))
+            events.emit(RetryScheduled(self.label, outcome.call.name, tries.made, str(outcome.kind), wait))
         return Again(wait, tries._replace(waited=tries.waited + wait))
 
     def _wants(self, tries: Tries, outcome: Outcome) -> bool:
@@ -91,33 +93,33 @@ class RetryLayer(Layer):
         return outcome.delivery != "unknown" or outcome.call.repeatable
 
     def _asks_tenacity(self, tries: Tries, outcome: Outcome) -> bool:
-        state = tenacity_bridge.state(tries.count, outcome, self.runtime.clock.monotonic(), tries.waited)
+        state = tenacity_bridge.state(tries.made, outcome, self.runtime.clock.monotonic(), tries.waited)
         return bool(self.policy.retry is not None and self.policy.retry(state))
 
     def _wait(self, tries: Tries, outcome: Outcome, now: float) -> float:
         policy = self.policy
         if policy.wait is not None:
-            wait = float(policy.wait(tenacity_bridge.state(tries.count, outcome, now, tries.waited)))
+            wait = float(policy.wait(tenacity_bridge.state(tries.made, outcome, now, tries.waited)))
         else:
-            wait = full_jitter(tries.count, policy._wait_initial, policy._wait_max, self.runtime.rng)
+            wait = full_jitter(tries.made, policy._wait_initial, policy._wait_max, self.runtime.rng)
         # Never earlier than the server asked; the jitter on top keeps those it asked from coming back together.
         return wait + (outcome.retry_after or 0.0)
 
     def _stops(self, tries: Tries, outcome: Outcome, now: float, wait: float) -> bool:
         policy, call = self.policy, outcome.call
-        if tries.count >= call.overrides.get("attempts", policy._attempts):
+        if tries.made >= call.overrides.get("attempts", policy._attempts):
             return True
         ends = now + wait
         if ends - call.started > policy._total_time or ends >= call.deadline:
             return True
         if policy.stop is None:
             return False
-        return bool(policy.stop(tenacity_bridge.state(tries.count, outcome, now, tries.waited, upcoming=wait)))
+        return bool(policy.stop(tenacity_bridge.state(tries.made, outcome, now, tries.waited, upcoming=wait)))
 
     def _tell_exhausted(self, tries: Tries, outcome: Outcome) -> None:
         events = self.runtime.events
         if events.heard and outcome.error is not None:
-            events.emit(RetriesExhausted(self.policy.label, outcome.call.name, tries.count, str(outcome.kind)))
+            events.emit(RetriesExhausted(self.label, outcome.call.name, tries.made, str(outcome.kind)))
 
 
 def _remember(tries: Tries | None, outcome: Outcome) -> Tries:
@@ -126,7 +128,7 @@ def _remember(tries: Tries | None, outcome: Outcome) -> Tries:
     worst = tries.worst
     if outcome.error is not None and _rank(outcome) >= _rank(worst):
         worst = outcome
-    return Tries(tries.count + 1, tries.waited, worst)
+    return Tries(tries.made + 1, tries.waited, worst)
 
 
 def _rank(outcome: Outcome) -> int:
@@ -136,8 +138,9 @@ def _rank(outcome: Outcome) -> int:
 def _settle(tries: Tries, outcome: Outcome, *, exhausted: bool) -> Decision:
     """Once an attempt's fate was unknown, a later refusal must not leave as "never sent": the earlier one leaves."""
     worst = tries.worst
-    if outcome.error is not None and worst.error is not None and _rank(worst) > _rank(outcome):
-        worst.error.add_note(f"attempt {tries.count} then failed with {type(outcome.error).__name__} ({outcome.kind})")
+    if outcome.error is not None and _rank(worst) > _rank(outcome):
+        if worst.error is not None:
+            worst.error.add_note(f"attempt {tries.made} then failed with {type(outcome.error).__name__} ({outcome.kind})")
         outcome = worst
         return Become(outcome.given_up() if exhausted else outcome)
     return Become(outcome.given_up()) if exhausted and outcome.error is not None else None
@@ -180,6 +183,7 @@ class Retry(Policy):
 
     >>> Retry(attempts=3).describe()
     '3 attempts, waits 0..0.025 s doubling to 0.5 s (full jitter), 5 s in all'
+
     """
 
     attempts: int | None = None

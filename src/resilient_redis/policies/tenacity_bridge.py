@@ -26,10 +26,11 @@ def state(
         now: clock reading.
         waited: seconds waited between attempts so far.
         upcoming: seconds of the next wait, for ``stop_before_delay``.
-    """
-    import tenacity  # noqa: PLC0415 - nobody pays for the import who passes none of its objects
 
-    made = tenacity.RetryCallState(cast(Any, None), cast(Any, None), (), {})
+    """
+    import tenacity
+
+    made = tenacity.RetryCallState(cast("Any", None), cast("Any", None), (), {})
     made.attempt_number = attempt
     made.start_time = outcome.call.started
     made.outcome_timestamp = now
@@ -40,5 +41,5 @@ def state(
         future.set_exception(outcome.error)
     else:
         future.set_result(outcome.value)
-    made.outcome = cast(Any, future)
+    made.outcome = cast("Any", future)
     return made

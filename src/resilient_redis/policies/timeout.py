@@ -31,11 +31,11 @@ class TimeoutLayer(Layer):
 
     def __init__(self, policy: Timeout, runtime: Runtime) -> None:
         super().__init__(policy, runtime)
-        self.timeout: float = policy._seconds
+        self.timeout = policy._seconds
 
     def enter(self, call: Call) -> None:
         """Lower ``call.deadline``; a blocking command's own time comes on top."""
-        seconds = call.overrides.get("timeout", self.timeout)
+        seconds: float = call.overrides.get("timeout", self.timeout)
         deadline = self.runtime.clock.monotonic() + seconds + call.allowance
         call.deadline = min(call.deadline, deadline)
 
@@ -62,13 +62,14 @@ class Timeout(Policy):
 
     >>> Timeout("250ms").describe()
     '0.25 s for each pass through it'
+
     """
 
     seconds: Duration
     name: str | None = None
 
     type_name: ClassVar[str] = "timeout"
-    layer_type: ClassVar[type[Layer]] = TimeoutLayer  # type: ignore[assignment]
+    layer_type: ClassVar[type[Layer]] = TimeoutLayer
     Spec: ClassVar[Any] = TimeoutSpec
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import redis
 import redis.asyncio
@@ -34,6 +34,7 @@ class PoolState:
         policies: the policies of the client that made this pool; ``None`` when it was handed in.
         redis_retry: redis-py's own retry as it was set, turned into a `Retry`; ``None`` when there was none.
         defaults: the default stack for this pool, made once so that its circuit is one.
+
     """
 
     def __init__(self, clock: Clock | None, redis_retry: Retry | None) -> None:
@@ -65,16 +66,24 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
     state = PoolState(clock, convert_retry(pool.connection_kwargs.get("retry")))
     if isinstance(pool, redis.asyncio.ConnectionPool):
         pool.connection_class = aio_connections.observed(pool.connection_class)
-        async_none = no_async_redis_retries()
-        pool.connection_kwargs["retry"] = async_none
-        pool.set_retry(async_none)
+        _set_retry(pool, no_async_redis_retries())
     else:
         pool.connection_class = connections.observed(pool.connection_class)
-        pool.set_retry(no_redis_retries())
+        _set_retry(pool, no_redis_retries())
         if isinstance(pool, redis.BlockingConnectionPool):
             pool.__class__ = _bounded(type(pool))
     setattr(pool, _ATTRIBUTE, state)
     return state
+
+
+def _set_retry(pool: Any, retry: Any) -> None:
+    """For connections to come and those it has. The pools' own ``set_retry`` fails on a sync BlockingConnectionPool
+    and leaves out the connections to come on an asyncio pool.
+    """
+    pool.connection_kwargs["retry"] = retry
+    for attribute in ("_available_connections", "_in_use_connections", "_connections"):
+        for connection in tuple(vars(pool).get(attribute, ())):
+            connection.retry = retry
 
 
 def convert_retry(retry: Any) -> Retry | None:

@@ -28,7 +28,7 @@ class ObservedConnection(Base):
         attempt = current_attempt.get()
         if attempt is not None:
             attempt.dialling = True
-        await super()._connect()
+        await super()._connect()  # type: ignore[safe-super] # the class it is mixed into has one
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Ends connected or disconnected, whatever is thrown, a cancel included."""

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis.asyncio
+import redis.asyncio.client
 import redis.exceptions as rx
 
 from resilient_redis.calls import NO_DEADLINE, Call

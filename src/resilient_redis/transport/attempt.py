@@ -28,6 +28,7 @@ class Attempt(msgspec.Struct, eq=False):
         dialling: a connect was begun.
         sent: the first write of the command was begun: from here on its fate is unknown.
         guarded: reads and writes keep to the deadline; else it can only be looked at afterwards.
+
     """
 
     now: Callable[[], float]
@@ -43,6 +44,7 @@ class Attempt(msgspec.Struct, eq=False):
 
         Raises:
             TimeoutError: none are left (the builtin one, which redis-py turns into its own).
+
         """
         left = self.deadline - self.now()
         if left <= 0:
@@ -64,14 +66,15 @@ class Attempt(msgspec.Struct, eq=False):
         # No connect was begun and nothing was written: there was no connection to be had. (BlockingConnectionPool
         # raises a plain ConnectionError for it, so the class does not tell.)
         nothing_done = not self.dialling and not self.sent
-        if nothing_done and isinstance(error, rx.ConnectionError):
-            error.pool_exhausted = True
+        if nothing_done:
+            error.pool_exhausted = isinstance(error, rx.ConnectionError)
 
     def check_afterwards(self, name: str) -> None:
         """For connections that cannot keep to a deadline: was it kept?
 
         Raises:
             redis.TimeoutError: the reply came too late.
+
         """
         if not self.guarded and self.now() > self.deadline:
             raise rx.TimeoutError(f"{name} ended after its deadline")

@@ -28,9 +28,9 @@ class ObservedConnection(Base):
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
 
     @property
-    def socket_connect_timeout(self) -> float | None:  # type: ignore[override]
+    def socket_connect_timeout(self) -> float | None:
         """The configured one, or what is left to the deadline. Asked for each address, so several are summed."""
-        configured: float | None = self.__dict__.get("socket_connect_timeout")
+        configured: float | None = vars(self).get("_socket_connect_timeout")
         attempt = current_attempt.get()
         if attempt is None:
             return configured
@@ -38,15 +38,15 @@ class ObservedConnection(Base):
         return limit if configured is None else min(configured, limit)
 
     @socket_connect_timeout.setter
-    def socket_connect_timeout(self, seconds: float | None) -> None:
-        self.__dict__["socket_connect_timeout"] = seconds
+    def socket_connect_timeout(self, value: float | None) -> None:
+        self._socket_connect_timeout = value
 
     def _connect(self) -> Any:
         attempt = current_attempt.get()
         if attempt is not None:
             attempt.dialling = True
             attempt.left()  # no dial for a call that is over
-        sock = last_good.dial(self, super()._connect)
+        sock = last_good.dial(self, super()._connect)  # type: ignore[safe-super] # the class it is mixed into has one
         return DeadlineSocket(sock) if isinstance(sock, socket.socket) else sock
 
     def connect_check_health(self, *args: Any, **kwargs: Any) -> None:

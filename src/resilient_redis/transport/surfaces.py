@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+import redis.client
 
 from resilient_redis.calls import Call
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name

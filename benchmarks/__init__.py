@@ -1,0 +1,4 @@
+"""Side by side against what exists: `python -m benchmarks` from the root of the repository.
+
+Nothing here passes or fails: a time depends on the machine. Tests guard what is countable.
+"""

@@ -1,0 +1,66 @@
+"""Everything CI checks, one session each. `nox -l` lists them."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.sessions = ["tests", "lowest_deps", "lint", "typing"]
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+LOWEST = ["redis==6.4.0", "tenacity==8.2.3", "pybreaker==1.2.0", "msgspec==0.19.0"]
+GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The suite on each Python that is installed."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lowest_deps(session: nox.Session) -> None:
+    """The suite with the oldest packages we say we support."""
+    session.install(".[test]", *LOWEST)
+    session.run("pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python="3.11")
+def pure_python_parser(session: nox.Session) -> None:
+    """The server tests without hiredis: redis-py's own parser reads the replies."""
+    session.install(".[test]")
+    session.run("pip", "uninstall", "-y", "hiredis")
+    session.run("pytest", "tests/server", "tests/drop_in", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lint(session: nox.Session) -> None:
+    """Style and format."""
+    session.install(*GROUPS["lint"])
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(python="3.11")
+def typing(session: nox.Session) -> None:
+    """mypy strict and pyright, on the package and on the typed examples of its API."""
+    session.install(".[test]", *GROUPS["typing"])
+    session.run("mypy")
+    session.run("mypy", "tests/typing")
+    session.run("pyright")
+
+
+@nox.session(python="3.11")
+def docs_examples(session: nox.Session) -> None:
+    """Every example of the README, the docs and `examples/`, run and counted."""
+    session.install(".[test]")
+    session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session(python="3.11")
+def bench(session: nox.Session) -> None:
+    """Benchmarks: side by side, ratios. Not part of CI: nothing passes or fails by time."""
+    session.install(".[test]")
+    session.run("python", "-m", "benchmarks", *session.posargs)

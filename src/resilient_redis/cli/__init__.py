@@ -1,0 +1,1 @@
+"""The command line: ``resilient-redis COMMAND``. One file a command."""

@@ -1,0 +1,95 @@
+"""argparse with three changes: errors carry a suggestion, exit with 64, and abbreviated options are not guessed."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+
+class UsageError(Exception):
+    """The command line is wrong. The message says what, and what was probably meant.
+
+    Args:
+        message: the whole message.
+        usage: the usage lines to show above it.
+
+    """
+
+    def __init__(self, message: str, usage: str = "") -> None:
+        super().__init__(message)
+        self.usage = usage
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises `UsageError` instead of ending the process."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls when it is at a loss."""
+        raise UsageError(message, self.format_usage())
+
+    def parse_all(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse; what is left over is an error with a suggestion.
+
+        Raises:
+            UsageError: a word is unknown, or a value is wrong.
+
+        """
+        values, left = self.parse_known_args(words)
+        if left:
+            given = left[0].split("=", 1)[0]
+            what = "option" if given.startswith("-") else "argument"
+            known = self._option_string_actions
+            raise UsageError(f"unknown {what} {given!r}{meant(given, known)}", self.format_usage())
+        return values
+
+
+def meant(given: str, known: Iterable[str]) -> str:
+    """The end of a message about a mistyped word: what was probably meant, or nothing.
+
+    >>> meant("dmeo", ["demo", "doctor"])
+    "; did you mean 'demo'?"
+    >>> meant("xyz", ["demo"])
+    ''
+    """
+    close = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
+    """An argparse type: a whole number within bounds.
+
+    >>> whole_number(6, 30)("12")
+    12
+    """
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = smallest - 1
+        if not smallest <= value <= largest:
+            raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from {smallest} to {largest}")
+        return value
+
+    return parse
+
+
+def one_of(known: Sequence[str]) -> Callable[[str], str]:
+    """An argparse type: one of a few words.
+
+    >>> one_of(["red", "blue"])("red")
+    'red'
+    """
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"unknown {text!r}{meant(text, known)} (known: {', '.join(known)})")
+        return text
+
+    return parse

@@ -1,0 +1,177 @@
+"""The options table: the plain keyword arguments of ``redis.Redis``."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from functools import cache
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+import redis
+
+from resilient_redis.config.convert import convert, duration_problem, expectation, is_duration
+from resilient_redis.config.problems import Path, Problems, show, unknown
+from resilient_redis.config.references import is_reference
+from resilient_redis.durations import DurationSpec, parse_duration
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+_Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class OptionsSpec(msgspec.Struct, kw_only=True):
+    """The plain keyword arguments of ``redis.Redis``: only their types count, for no option has a default here."""
+
+    host: str
+    port: _Port
+    db: _Count
+    username: str | None
+    password: str | None
+    unix_socket_path: str | None
+    client_name: str | None
+    lib_name: str | None
+    lib_version: str | None
+    protocol: Literal[2, 3] | None
+    legacy_responses: bool
+    decode_responses: bool
+    encoding: str
+    encoding_errors: str
+    socket_timeout: DurationSpec | None
+    socket_connect_timeout: DurationSpec | None
+    socket_read_size: _AtLeastOne
+    socket_keepalive: bool | None
+    health_check_interval: DurationSpec
+    max_connections: _AtLeastOne | None
+    single_connection_client: bool
+    retry_on_timeout: bool
+    ssl: bool
+    ssl_keyfile: str | None
+    ssl_certfile: str | None
+    ssl_cert_reqs: Literal["none", "optional", "required"]
+    ssl_ca_certs: str | None
+    ssl_ca_path: str | None
+    ssl_ca_data: str | None
+    ssl_check_hostname: bool
+    ssl_password: str | None
+    ssl_validate_ocsp: bool
+    ssl_validate_ocsp_stapled: bool
+    ssl_ocsp_expected_cert: str | None
+    ssl_ciphers: str | None
+
+
+_TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(OptionsSpec)}
+
+_CODE_ONLY: dict[str, str] = {
+    "retry": "use a retry policy",
+    "retry_on_error": "use a retry policy",
+    "connection_pool": "use url or host",
+    "credential_provider": "use password, which may be env: or file:",
+}
+_OBJECTS = frozenset(
+    {
+        *_CODE_ONLY,
+        "cache",
+        "cache_config",
+        "driver_info",
+        "event_dispatcher",
+        "maint_notifications_config",
+        "oss_cluster_maint_notifications_handler",
+        "redis_connect_func",
+        "socket_keepalive_options",
+        "ssl_exclude_verify_flags",
+        "ssl_include_verify_flags",
+        "ssl_min_version",
+        "ssl_ocsp_context",
+    }
+)
+
+
+@cache
+def _accepted() -> frozenset[str]:
+    """What the installed redis-py takes."""
+    return frozenset(inspect.signature(redis.Redis.__init__).parameters) - {"self"}
+
+
+def option_names() -> list[str]:
+    """The options that a file may set, with the installed redis-py.
+
+    >>> "socket_timeout" in option_names(), "connection_pool" in option_names()
+    (True, False)
+    """
+    return sorted(_accepted() - _OBJECTS)
+
+
+def read_options(value: Any, path: Path, problems: Problems) -> dict[str, Any]:
+    """The options that are right; references are checked when they are followed."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.add(path, f"expected a table, got {show(value, path)}")
+        return {}
+    options = {}
+    for name, given in value.items():
+        here = (*path, name)
+        if name in _accepted() & _OBJECTS:
+            problems.add(here, f"only code can set this{_remedy(name)}")
+        elif name not in option_names():
+            problems.add(here, unknown("option", name, option_names(), always_list=False))
+        else:
+            options[name] = given if is_reference(given) else read_option(name, given, here, problems)
+    return options
+
+
+def _remedy(name: str) -> str:
+    remedy = _CODE_ONLY.get(name)
+    return f"; {remedy}" if remedy else ""
+
+
+def read_option(name: str, value: Any, path: Path, problems: Problems) -> Any:
+    """``value`` as the option takes it: a duration in seconds."""
+    wanted = _TYPES.get(name, str | int | float | bool | None)
+    converted = convert(value, wanted, path, problems)
+    if converted is None or not is_duration(wanted):
+        return converted
+    seconds = parse_duration(converted) if isinstance(converted, str) else converted
+    problem = _seconds_problem(name, seconds)
+    if problem is not None:
+        problems.add(path, f"expected {problem}, got {show(value, path)}")
+    return seconds
+
+
+def _seconds_problem(name: str, seconds: float) -> str | None:
+    """What the option expects of its seconds, if it is not so."""
+    if name.endswith("_timeout") and seconds == 0:
+        return "more than 0 seconds"
+    return "a finite number of seconds" if math.isinf(seconds) else None
+
+
+def read_followed(name: str, text: str, origin: str) -> Any:
+    """The option from the text that a reference led to, which may be a number or true / false in another form.
+
+    Raises:
+        ValueError: it is none; the message does not show the text, which may be a secret.
+
+    """
+    wanted = _TYPES.get(name, str)
+    if is_duration(wanted):
+        return _followed_duration(name, text, origin)
+    plain = text.lower() if bool in (wanted, *get_args(wanted)) else text
+    try:
+        return msgspec.convert(plain, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"what {origin} holds does not fit: {expectation(str(error), wanted)}") from None
+
+
+def _followed_duration(name: str, text: str, origin: str) -> float:
+    try:
+        seconds: float | str = float(text)
+    except ValueError:
+        seconds = text
+    if duration_problem(seconds, ()) is not None:
+        raise ValueError(f'what {origin} holds is no duration; give seconds as a number, or text such as "250ms"')
+    number = parse_duration(seconds)
+    problem = _seconds_problem(name, number)
+    if problem is not None:
+        raise ValueError(f"what {origin} holds does not fit: expected {problem}")
+    return number

