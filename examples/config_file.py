@@ -15,19 +15,20 @@ from resilient_redis.testing import EmbeddedServer
 FILE = Path(__file__).with_name("redis.toml")
 
 server = None if "REDIS_URL" in os.environ else EmbeddedServer.start()
-url = os.environ["REDIS_URL"] if server is None else server.url
+if server is not None:
+    os.environ["REDIS_URL"] = server.url  # the file says url = "env:REDIS_URL"
 
-# The file names redis://localhost:6379. Arguments win over the file, but the URL is not one of them yet, so this
-# example takes policies and options from the file and the URL from its own server.
-found = load_config(FILE, profile="sessions")
-r = ResilientRedis.from_url(url, policies=found.policies, **found.options)
+r = ResilientRedis.from_config(FILE)
 print(r.describe())
 
-r.set("session:1", "ada")
-print("up:", r.get("session:1"))
+sessions = ResilientRedis.from_config(FILE, profile="sessions")
+print(sessions.describe())
+
+sessions.set("session:1", "ada")
+print("up:", sessions.get("session:1"))
 if server is not None:
     server.kill()
-    print("down:", repr(r.get("session:1")))
+    print("down:", repr(sessions.get("session:1")))
 
 try:
     load_config({"policies": [{"type": "retry", "attempts": 0}, {"type": "circut_breaker"}]})

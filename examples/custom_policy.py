@@ -38,7 +38,7 @@ class RateLimitLayer(Layer):
         now = self.runtime.clock.monotonic()
         with self.lock:
             if now >= self.ends:
-                self.left, self.ends = self.policy.calls, now + parse_duration(self.policy.period)
+                self.left, self.ends = self.policy.calls, now + self.policy.period
             if self.left == 0:
                 return Reject(RejectedError(f"{self.label}: no calls left; not sent", retry_after=self.ends - now))
             self.left -= 1
@@ -61,6 +61,10 @@ class RateLimit(Policy):
     type_name = "rate_limit"
     layer_type = RateLimitLayer
     Spec = RateLimitSpec
+
+    def __post_init__(self) -> None:
+        """Seconds from now on: "1m" and 60 are equal."""
+        self._set("period", parse_duration(self.period, "RateLimit.period"))
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import asyncio
 from resilient_redis import CircuitBreaker, Fallback, ResiliencePipeline, Retry, Timeout
 
 
-class ServiceUnavailable(Exception):  # noqa: N818 - named as HTTP clients do
+class ServiceUnavailable(Exception):
     """Status 503. A hint such as Retry-After goes into ``retry_after``, and Retry keeps to it."""
 
     def __init__(self, retry_after: float) -> None:

@@ -23,6 +23,7 @@ from resilient_redis import (
 )
 from resilient_redis.calls import Call
 from resilient_redis.events import AttemptFailed, CallRejected, FallbackUsed, RetriesExhausted, RetryScheduled
+from resilient_redis.policies.breaker_machine import PROBE_PATIENCE
 from resilient_redis.testing.clock import FakeClock
 
 from .harness import Asyncio, Driver, Slow, Sync, bench, quietly
@@ -162,7 +163,7 @@ def test_a_late_probe_of_an_earlier_period_does_not_free_the_place_of_a_newer_on
     layer, call = stand.breaker, Call("GET", "command")
     stand.clock.advance(10)
     hung = layer.enter(call)
-    stand.clock.advance(10)  # the probe hangs: another one is let through
+    stand.clock.advance(PROBE_PATIENCE)  # the probe hangs: another one is let through
     second = layer.enter(call)
     layer.release(hung)
     assert type(stand.ends()) is CircuitOpenError

@@ -74,7 +74,7 @@ def test_a_shown_duration_reads_back(digits: int, places: int) -> None:
 @example(1_209_600.0)
 @example(86_400.25)
 def test_any_shown_duration_reads_back_nearly(value: float) -> None:
-    assert parse_duration(show_duration(value)) == pytest.approx(value, rel=1e-5)
+    assert parse_duration(show_duration(value)) == pytest.approx(value, rel=1e-9)
 
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -25,7 +25,7 @@ It needs no Redis: it starts a server of its own, which ends with it.
 examples:
   resilient-redis demo                          20 seconds, 8 threads
   resilient-redis demo --seconds 30             a longer outage
-  resilient-redis demo --asyncio --workers 50   the asyncio client
+  resilient-redis demo --asyncio --workers 24   the asyncio client
   resilient-redis demo --json > demo.json       one JSON object, nothing else
 
 exit codes: 0 no call of the resilient side failed; 2 one did, or no server

@@ -6,10 +6,11 @@ import asyncio
 import functools
 import inspect
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from resilient_redis.errors import ConfigError
+from resilient_redis.events import Listener
 from resilient_redis.pipeline.pipeline import ResiliencePipeline
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.fallback import Fallback
@@ -43,7 +44,7 @@ class FallbackDecorator(Protocol[D_co]):
         ...
 
 
-def fallback(default: D, *, on: Any = ()) -> FallbackDecorator[D]:
+def fallback(default: D, *, on: Any = (), listeners: Iterable[Listener] = ()) -> FallbackDecorator[D]:
     """Answer with ``default`` when the function fails because a service could not answer.
 
     Works on sync functions, coroutine functions, and plain functions that return an awaitable (as all commands of
@@ -53,6 +54,7 @@ def fallback(default: D, *, on: Any = ()) -> FallbackDecorator[D]:
     Args:
         default: the value; mutable ones are copied for each caller.
         on: more exception types or predicates to cover.
+        listeners: called for each event, so that a masked outage can be seen (`FallbackUsed`).
 
     >>> import redis
     >>> @fallback([])
@@ -62,16 +64,19 @@ def fallback(default: D, *, on: Any = ()) -> FallbackDecorator[D]:
     []
 
     """
-    pipeline = ResiliencePipeline([Fallback(default, on=on)])
+    pipeline = ResiliencePipeline([Fallback(default, on=on)], listeners=listeners)
     return cast(FallbackDecorator[D], functools.partial(guard, pipeline))
 
 
-def resilient(policies: Sequence[Policy] | str, *, config: Any = None) -> Callable[[F], F]:
+def resilient(
+    policies: Sequence[Policy] | str, *, config: Any = None, listeners: Iterable[Listener] = ()
+) -> Callable[[F], F]:
     """Guard a function with a list of policies, or with those of a profile in a configuration file.
 
     Args:
         policies: policies, outermost first, or the name of a profile. A `Retry` must name what it repeats (``on=``).
         config: the file or mapping that holds the profile; ``None``: the file that ``RESILIENT_REDIS_CONFIG`` names.
+        listeners: called for each event.
 
     Raises:
         ConfigError: no such profile, no file to look in, or a `Retry` without ``on=``.
@@ -87,7 +92,7 @@ def resilient(policies: Sequence[Policy] | str, *, config: Any = None) -> Callab
     """
     if isinstance(policies, str):
         policies = _profile_policies(policies, config)
-    pipeline = ResiliencePipeline(policies)
+    pipeline = ResiliencePipeline(policies, listeners=listeners)
     return functools.partial(guard, pipeline)
 
 
@@ -100,7 +105,10 @@ def _profile_policies(profile: str, config: Any) -> Sequence[Policy]:
             f"resilient({profile!r}): no file to look the profile up in; pass config=, or set RESILIENT_REDIS_CONFIG",
             field="config",
         )
-    return load_config(source, profile=profile).policies or ()
+    policies = load_config(source, profile=profile).policies
+    if policies is None:
+        raise ConfigError(f"resilient({profile!r}): this profile lists no policies; add some, or pass a list", field="policies")
+    return policies
 
 
 def guard(pipeline: ResiliencePipeline, function: Callable[..., Any]) -> Any:

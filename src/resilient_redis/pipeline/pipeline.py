@@ -62,8 +62,9 @@ class ResiliencePipeline:
         rng: random.Random | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
-        own = clock is not None or rng is not None or bool(listeners)
-        self._store = LayerStore(clock, rng, listeners) if own else SHARED_STORE
+        heard_by = tuple(listeners)
+        own = clock is not None or rng is not None or bool(heard_by)
+        self._store = LayerStore(clock, rng, heard_by) if own else SHARED_STORE
         self.plan: Plan = self._store.plan(policies, shared=False)  # its own, since overrides go by plan
         for policy in self.plan.policies:
             if isinstance(policy, Retry) and policy._attempts > 1 and not policy.names_what_to_repeat:

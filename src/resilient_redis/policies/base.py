@@ -211,7 +211,7 @@ class Policy:
     def _plain(self, name: str, value: Any) -> Any:
         try:
             msgspec.json.encode(value)
-        except (TypeError, msgspec.MsgspecError):
+        except (TypeError, ValueError, msgspec.MsgspecError):
             raise ConfigError(
                 f"{self.label}.{name}: only code can hold {_culprit(value)}; a file holds numbers, text and lists",
                 field=name,

@@ -56,7 +56,7 @@ def _import(path: str, field: str) -> Any:
     module_name, _, name = path.rpartition(".")
     try:
         return getattr(_module_or_class(module_name or "builtins"), name)
-    except (ImportError, AttributeError, ValueError):
+    except Exception:  # noqa: BLE001 - importing somebody's module may raise anything
         raise ConfigError(
             f'{field}: {path!r} cannot be imported; write module and class, such as "redis.exceptions.TimeoutError"',
             field=field,

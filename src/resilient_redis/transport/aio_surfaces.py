@@ -23,6 +23,7 @@ async def exchange(attempt: Attempt, name: str, function: Callable[..., Awaitabl
     outer = current_attempt.get()
     current_attempt.set(attempt)
     try:
+        attempt.check_before(name)
         if attempt.deadline == NO_DEADLINE:
             return await function(*args, **options)
         return await _within(attempt, name, function(*args, **options))
@@ -41,6 +42,8 @@ async def _within(attempt: Attempt, name: str, reply: Awaitable[Any]) -> Any:
     except TimeoutError as error:
         if not timer.expired():
             raise
+        if attempt.starved:
+            raise rx.ConnectionError(f"{name} got no connection before its deadline") from error
         # redis-py closes a connection whose read is cancelled, so the late reply reaches nobody.
         raise rx.TimeoutError(f"{name} did not end before its deadline") from error
 

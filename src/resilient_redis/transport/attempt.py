@@ -24,8 +24,8 @@ class Attempt(msgspec.Struct, eq=False):
         now: the clock.
         deadline: clock reading by which it must have ended; ``inf`` for none.
         allowance: seconds that a blocking command may take on top of ``socket_timeout``; ``inf`` for no limit.
-        observed: the connection class marks ``dialling`` and ``sent``; else nothing is known of the delivery.
-        dialling: a connect was begun.
+        observed: the connection class marks ``borrowed`` and ``sent``; else nothing is known of the delivery.
+        borrowed: there was a connection to be had, or to be dialled.
         sent: the first write of the command was begun: from here on its fate is unknown.
         guarded: reads and writes keep to the deadline; else it can only be looked at afterwards.
 
@@ -35,7 +35,7 @@ class Attempt(msgspec.Struct, eq=False):
     deadline: float
     allowance: float
     observed: bool
-    dialling: bool = False
+    borrowed: bool = False
     sent: bool = False
     guarded: bool = False
 
@@ -63,11 +63,25 @@ class Attempt(msgspec.Struct, eq=False):
         if not self.observed:
             return
         error.delivery = "unknown" if self.sent else "not_sent"
-        # No connect was begun and nothing was written: there was no connection to be had. (BlockingConnectionPool
-        # raises a plain ConnectionError for it, so the class does not tell.)
-        nothing_done = not self.dialling and not self.sent
-        if nothing_done:
-            error.pool_exhausted = isinstance(error, rx.ConnectionError)
+        # There was no connection to be had. (BlockingConnectionPool raises a plain ConnectionError for it, so the
+        # class does not tell.)
+        if self.starved and isinstance(error, rx.ConnectionError):
+            error.pool_exhausted = True
+
+    @property
+    def starved(self) -> bool:
+        """Did it never get a connection?"""
+        return self.observed and not self.borrowed and not self.sent
+
+    def check_before(self, name: str) -> None:
+        """Nothing is begun for a call that is over already: its connection would be lost for nothing.
+
+        Raises:
+            redis.TimeoutError: the deadline has passed.
+
+        """
+        if self.deadline != NO_DEADLINE and self.now() >= self.deadline:
+            raise rx.TimeoutError(f"{name}: the deadline had passed before it was sent")
 
     def check_afterwards(self, name: str) -> None:
         """For connections that cannot keep to a deadline: was it kept?

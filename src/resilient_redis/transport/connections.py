@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis.connection
 
+from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.transport.addresses import last_good
 from resilient_redis.transport.attempt import current_attempt
 from resilient_redis.transport.deadline_socket import DeadlineSocket
@@ -23,7 +24,7 @@ else:
 
 
 class ObservedConnection(Base):
-    """Mixin: marks dialling and sending on the current attempt, and bounds each wait by its deadline."""
+    """Mixin: marks borrowing and sending on the current attempt, and bounds each wait by its deadline."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
 
@@ -44,10 +45,28 @@ class ObservedConnection(Base):
     def _connect(self) -> Any:
         attempt = current_attempt.get()
         if attempt is not None:
-            attempt.dialling = True
             attempt.left()  # no dial for a call that is over
         sock = last_good.dial(self, super()._connect)  # type: ignore[safe-super] # the class it is mixed into has one
         return DeadlineSocket(sock) if isinstance(sock, socket.socket) else sock
+
+    def _wrap_socket_with_ssl(self, sock: Any) -> Any:
+        """The TLS handshake, within the time left: redis-py gives it ``socket_timeout``."""
+        configured = sock.gettimeout()
+        attempt = current_attempt.get()
+        if attempt is not None:
+            left = attempt.left()
+            if left != NO_DEADLINE:
+                sock.settimeout(left if configured is None else min(configured, left))
+        wrapped = super()._wrap_socket_with_ssl(sock)
+        wrapped.settimeout(configured)
+        return wrapped
+
+    def connect(self) -> None:
+        """As redis-py's; marks that there was a connection, even if Sentinel then knows no address for it."""
+        attempt = current_attempt.get()
+        if attempt is not None:
+            attempt.borrowed = True
+        super().connect()
 
     def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Ends connected or disconnected, whatever is thrown: a half-made handshake must not reach the pool."""
@@ -76,6 +95,7 @@ class ObservedConnection(Base):
         """As redis-py's, with a mark on the attempt right before the first write."""
         attempt = current_attempt.get()
         if attempt is not None and not self._aside:
+            attempt.borrowed = True
             if not self._sock:
                 self.connect_check_health(check_health=False)
             if check_health:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from typing import Any
 
 import redis
+import redis.exceptions as rx
 import redis.client
 
 from resilient_redis.calls import Call
@@ -21,7 +23,12 @@ def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: A
     outer = current_attempt.get()
     current_attempt.set(attempt)
     try:
+        attempt.check_before(name)
         reply = function(*args, **options)
+    except builtins.TimeoutError as error:  # out of time in a queue of ours, where redis-py does not look
+        late = rx.TimeoutError(f"{name} did not end before its deadline")
+        attempt.stamp(late)
+        raise late from error
     except Exception as error:
         attempt.stamp(error)
         raise

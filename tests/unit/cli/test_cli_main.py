@@ -35,7 +35,7 @@ def test_help_lists_the_commands_and_examples(words: list[str], capsys: pytest.C
 def test_demo_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--help"]) == exits.OK
     shown = capsys.readouterr().out
-    assert "resilient-redis demo --asyncio --workers 50" in shown
+    assert "resilient-redis demo --asyncio --workers 24" in shown
     assert "exit codes: 0 no call of the resilient side failed" in shown
     assert max(map(len, shown.splitlines())) <= 80
 

@@ -17,6 +17,7 @@ from resilient_redis.calls import Kind, Verdict
 from resilient_redis.events import CallRejected, CircuitChanged
 from resilient_redis.policies import Reject
 from resilient_redis.policies.breaker import CircuitBreakerSpec
+from resilient_redis.policies.breaker_machine import PROBE_PATIENCE
 from resilient_redis.policies.windows import CountWindow, TimeWindow
 
 from .kit import bind, failure, neither, success
@@ -76,9 +77,9 @@ def test_breaker_gives_up_a_hung_probe() -> None:
     bench = opened()
     bench.clock.advance(10)
     bench.enter()
-    bench.clock.advance(9.9)
+    bench.clock.advance(PROBE_PATIENCE - 0.1)
     assert bench.refused()
-    bench.clock.advance(0.1)
+    bench.clock.advance(0.2)
     assert not bench.refused()
 
 

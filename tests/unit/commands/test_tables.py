@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from resilient_redis.commands import tables
+from resilient_redis.commands.traits import BLOCKING
+
+TABLES = {name: value for name, value in vars(tables).items() if isinstance(value, frozenset)}
+
+
+def test_every_table_is_looked_at() -> None:
+    assert set(TABLES) == {
+        "PLAIN_READS",
+        "SCANS",
+        "SERVER_QUESTIONS",
+        "REPEATABLE",
+        "CLAIMS",
+        "CONNECTION_STEPS",
+        "SCRIPTS",
+        "NEVER_MASKED",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_names_are_single_words_in_capitals(name: str) -> None:
+    assert TABLES[name]
+    assert [entry for entry in TABLES[name] if entry != entry.upper() or " " in entry or not entry.strip()] == []
+
+
+def test_what_may_be_masked_and_what_never_may_have_nothing_in_common() -> None:
+    assert tables.PLAIN_READS & tables.NEVER_MASKED == frozenset()
+
+
+def test_nothing_that_writes_or_changes_a_connection_is_repeatable() -> None:
+    assert tables.REPEATABLE & (tables.CLAIMS | tables.CONNECTION_STEPS | tables.SCRIPTS) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("SET", "SETEX", "GETSET", "GETDEL", "GETEX", "APPEND", "INCR", "DECRBY", "INCRBYFLOAT", "MSET", "SETRANGE"),
+        *("DEL", "UNLINK", "EXPIRE", "PERSIST", "RENAME", "COPY", "MOVE", "RESTORE", "SORT", "FLUSHALL", "FLUSHDB"),
+        *("HSET", "HDEL", "HINCRBY", "HGETDEL", "HGETEX", "LPUSH", "RPUSH", "LPOP", "RPOP", "LMOVE", "LTRIM", "LREM"),
+        *("SADD", "SREM", "SPOP", "SMOVE", "SINTERSTORE", "ZADD", "ZREM", "ZPOPMIN", "ZINCRBY", "ZRANGESTORE"),
+        *("XADD", "XDEL", "XTRIM", "XACK", "XCLAIM", "XAUTOCLAIM", "XREADGROUP", "XGROUP", "PFADD", "PFMERGE"),
+        *("GEOADD", "GEORADIUS", "GEORADIUSBYMEMBER", "GEOSEARCHSTORE", "BITOP", "BITFIELD", "SETBIT"),
+        *("BLPOP", "BRPOP", "BLMOVE", "BLMPOP", "BZPOPMIN", "BZPOPMAX", "BZMPOP", "WAIT", "WAITAOF"),
+        *("PUBLISH", "SPUBLISH", "CONFIG", "SHUTDOWN", "SAVE", "BGSAVE", "ACL", "MODULE", "CLUSTER", "FAILOVER"),
+        *("EVAL", "EVALSHA", "FCALL", "SCRIPT", "FUNCTION", "MULTI", "EXEC", "WATCH", "AUTH", "SELECT", "NO.SUCH"),
+    ],
+)
+def test_a_command_that_may_change_something_is_not_repeatable(name: str) -> None:
+    assert name not in tables.REPEATABLE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("GET", "MGET", "STRLEN", "GETRANGE", "EXISTS", "TTL", "TYPE", "KEYS", "HGET", "HMGET", "HGETALL", "LRANGE"),
+        *("LINDEX", "SMEMBERS", "SISMEMBER", "ZRANGE", "ZSCORE", "XRANGE", "XLEN", "GEOSEARCH", "PFCOUNT", "GETBIT"),
+    ],
+)
+def test_everyday_reads_are_plain_reads(name: str) -> None:
+    assert name in tables.PLAIN_READS
+
+
+@pytest.mark.parametrize(
+    "name", ["SCAN", "HSCAN", "SSCAN", "ZSCAN", "PING", "INFO", "SETNX", "WATCH", "MULTI", "EXEC", "EVAL", "SUBSCRIBE", "CLIENT"]
+)
+def test_steps_of_protocols_and_questions_about_the_server_are_never_masked(name: str) -> None:
+    assert name in tables.NEVER_MASKED
+
+
+def test_the_only_blocking_command_that_is_repeatable_is_a_read() -> None:
+    assert {name for name in BLOCKING if name in tables.REPEATABLE} == {"XREAD"}
