@@ -1,43 +1,40 @@
-"""The README's code: wrap a Redis, lose it, keep answering.
+"""The README's code, and what it is for: wrap a Redis, lose it, keep answering.
 
 Run it: ``python examples/quickstart.py``. It starts a server of its own unless REDIS_URL names one.
 """
-
-from __future__ import annotations
+# ruff: noqa: E402, I001 - the part between the marks is the README's first example, word for word but for the URL
 
 import os
 
-from resilient_redis import CircuitBreaker, Fallback, ResilientRedis, Retry, Timeout, fallback
 from resilient_redis.testing import EmbeddedServer
 
 server = None if "REDIS_URL" in os.environ else EmbeddedServer.start()
 url = os.environ["REDIS_URL"] if server is None else server.url
 
-r = ResilientRedis.from_url(
-    url,
-    decode_responses=True,
-    policies=[
-        Fallback(None),  # what a read answers when nothing else worked
-        Retry(attempts=3),  # again, if it is safe to repeat
-        CircuitBreaker(fail_max=5, reset_timeout=60),  # do we ask at all?
-        Timeout(0.25),  # each attempt
-    ],
-)
+# fmt: off
+# --8<-- [start:readme]
+from resilient_redis import ResilientRedis, Fallback, Retry, CircuitBreaker, Timeout, fallback
 
+r = ResilientRedis.from_url(url, policies=[
+    Fallback(None),                                # the last word: what the caller gets
+    Retry(attempts=3),                             # again, if it is safe to repeat
+    CircuitBreaker(fail_max=5, reset_timeout=60),  # do we ask the server at all?
+    Timeout(0.25),                                 # seconds for each attempt
+])
+r.set("greeting", "hello")
+r.get("greeting")
 
-@fallback([])
-def recent(user: str) -> list[str]:
-    """The user's last ten pages; none if nobody can tell."""
+@fallback([])                                      # around any function, sync or async
+def recent(user):
     return r.lrange(f"recent:{user}", 0, 9)
 
+recent("ada")
+print(r.describe())                                # the stack, with every effective number
+# --8<-- [end:readme]
+# fmt: on
 
-r.set("greeting", "hello")
-r.delete("recent:ada")
-r.rpush("recent:ada", "/home", "/cart")
 print("up:", r.get("greeting"), recent("ada"))
-
 if server is not None:
     server.kill()
     print("down:", r.get("greeting"), recent("ada"))
-
 print(f"the service kept answering; the circuit is {r.breakers['circuit_breaker'].state}")

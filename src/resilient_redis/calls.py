@@ -22,7 +22,15 @@ DELIVERY_RANK: dict[str, int] = {"not_sent": 0, "rejected": 1, "unknown": 2}
 
 
 class Kind(enum.StrEnum):
-    """Why a call failed."""
+    """Why a call failed.
+
+    Attributes:
+        outage: it says "the service could not answer", as against "the question was wrong".
+        refusal: refused on this side: nothing was sent, and the server is not to blame.
+    """
+
+    outage: bool
+    refusal: bool
 
     UNREACHABLE = "unreachable"  # refused, reset, lost: no usable connection
     TIMED_OUT = "timed_out"  # a deadline passed
@@ -37,21 +45,12 @@ class Kind(enum.StrEnum):
     FOREIGN = "foreign"  # an exception of a guarded function that is none of the above
 
 
-OUTAGES = frozenset(
-    {
-        Kind.UNREACHABLE,
-        Kind.TIMED_OUT,
-        Kind.REFUSED,
-        Kind.POOL_EXHAUSTED,
-        Kind.CIRCUIT_OPEN,
-        Kind.BULKHEAD_FULL,
-        Kind.REJECTED,
-    }
-)
-"""The kinds that say "the service could not answer", as against "the question was wrong"."""
-
-REFUSALS = frozenset({Kind.POOL_EXHAUSTED, Kind.CIRCUIT_OPEN, Kind.BULKHEAD_FULL, Kind.REJECTED})
-"""Refused on this side: nothing was sent, and the server is not to blame."""
+_OUTAGES = "unreachable timed_out refused pool_exhausted circuit_open bulkhead_full rejected".split()
+_REFUSALS = "pool_exhausted circuit_open bulkhead_full rejected".split()
+for _kind in Kind:
+    # Attributes rather than sets: hashing an enum member is a Python call, and these are asked for in every refusal.
+    _kind.outage = _kind.value in _OUTAGES
+    _kind.refusal = _kind.value in _REFUSALS
 
 
 class Verdict(enum.Enum):

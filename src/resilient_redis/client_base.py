@@ -20,7 +20,7 @@ from resilient_redis.policies.breaker import CircuitBreaker
 from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
 from resilient_redis.policies.retry import Retry
 from resilient_redis.policies.timeout import Timeout
-from resilient_redis.transport.adopt import PoolState, adopt
+from resilient_redis.transport.adopt import PoolState, adopt, convert_retry
 
 _DEFAULT_TIMEOUT = 5.0
 """Seconds per attempt where redis-py has no socket_timeout; redis-py 8's own default."""
@@ -58,6 +58,28 @@ class ResilientClient:
     def breakers(self) -> dict[str, CircuitBreakerLayer]:
         """The circuits by name (by type name where they have none): ask ``state``, or ``isolate()`` and ``reset()``."""
         return breakers_of(self._plan)
+
+    def set_retry(self, retry: Any) -> None:
+        """redis-py's way to change how often: on the default stack it becomes our `Retry`, as ``retry=`` does.
+
+        For this client and those made over its pool from now on.
+
+        Raises:
+            ConfigError: the client was given ``policies``, which say it already.
+        """
+        state = adopt(self.connection_pool)
+        if state.defaults is None or not _same(self.policies, state.defaults):
+            raise _two_retries("set_retry: this client's policies= already say how to retry; make it without set_retry")
+        chosen = (convert_retry(retry) or Retry(attempts=1), *state.defaults[1:])
+        if _same(self.policies, state.policies):
+            state.policies = chosen
+        state.defaults = chosen
+        self._plan = state.store.plan(chosen)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Take over what depends on the plan."""
+        raise NotImplementedError
 
     def add_listener(self, listener: Listener) -> None:
         """Call ``listener`` for every event of this client's pool, from now on."""
@@ -103,19 +125,25 @@ def _seconds(value: Any) -> str:
 
 def _given_policies(state: PoolState, policies: Sequence[Policy]) -> tuple[Policy, ...]:
     checked = check_policies(policies)
-    if state.policies is not None and [id(one) for one in state.policies] != [id(one) for one in checked]:
+    if _same(checked, state.policies) or _same(checked, state.defaults):
+        return checked  # a client made from another one, as client() does
+    if state.policies is not None:
         raise ConfigError(
             "policies: this pool has policies of its own (from the client that made it), and the client gives others; "
             "leave policies out here, or make the pool with redis.ConnectionPool and give each client its own",
             field="policies",
         )
-    if state.redis_retry is not None:
-        raise ConfigError(
-            "retry: redis-py's retry= and policies= both say how to retry; leave retry= out and put a Retry(...) into "
-            "policies",
-            field="retry",
-        )
+    if state.redis_retry is not None and state.redis_retry._attempts > 1:
+        raise _two_retries("retry: redis-py's retry= and policies= both say how to retry; leave retry= out")
     return checked
+
+
+def _same(policies: Sequence[Policy], known: Sequence[Policy] | None) -> bool:
+    return known is not None and [id(one) for one in policies] == [id(one) for one in known]
+
+
+def _two_retries(message: str) -> ConfigError:
+    return ConfigError(f"{message} and put a Retry(...) into policies", field="retry")
 
 
 def _default_policies(state: PoolState, pool: Any) -> tuple[Policy, ...]:
@@ -133,6 +161,6 @@ def _default_policies(state: PoolState, pool: Any) -> tuple[Policy, ...]:
 
 def separate_ours(kwargs: dict[str, Any], none: Callable[[], Any]) -> dict[str, Any]:
     """redis-py's keyword arguments, with its own retries turned off unless the user set them (they are read later)."""
-    if "retry" not in kwargs and "connection_pool" not in kwargs:
+    if "retry" not in kwargs and kwargs.get("connection_pool") is None:
         kwargs = {**kwargs, "retry": none()}
     return kwargs

@@ -104,8 +104,9 @@ class Events:
         return bool(self._listeners)
 
     def add(self, listener: Listener) -> None:
-        """Call ``listener`` for every event from now on."""
-        self._listeners = (*self._listeners, listener)
+        """Call ``listener`` for every event from now on; once, however often it is added (Django builds a client per call)."""
+        if listener not in self._listeners:
+            self._listeners = (*self._listeners, listener)
 
     def remove(self, listener: Listener) -> None:
         """Stop calling ``listener``; nothing happens if it was not there."""

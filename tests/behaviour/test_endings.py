@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import weakref
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import pytest
 import redis
@@ -18,6 +20,8 @@ from resilient_redis import (
     CircuitBreaker,
     CircuitOpenError,
     Fallback,
+    Layer,
+    Policy,
     Retry,
     Timeout,
 )
@@ -241,10 +245,8 @@ def test_a_failed_call_leaves_no_reference_cycle(driver: Driver) -> None:
         raise Watched
 
     async def main() -> None:
-        try:
+        with contextlib.suppress(Watched):
             await pipeline.acall(fails)
-        except Watched:
-            pass
         assert alive[-1]() is None
 
     gc.collect()
@@ -253,10 +255,8 @@ def test_a_failed_call_leaves_no_reference_cycle(driver: Driver) -> None:
         if driver.name == "asyncio":
             asyncio.run(main())
         else:
-            try:
+            with contextlib.suppress(Watched):
                 pipeline.call(fails)
-            except Watched:
-                pass
             assert alive[-1]() is None
         assert len(alive) == 2
     finally:
@@ -466,6 +466,25 @@ def test_a_call_queued_on_a_closed_loop_gives_its_place_back_once() -> None:
     del task, call
     gc.collect()
     assert layer.running == 0  # type: ignore[attr-defined]
+
+
+class _BrokenLayer(Layer):
+    def release(self, token: Any) -> None:
+        raise RuntimeError("a bug in somebody's policy")
+
+
+@dataclass(frozen=True)
+class Broken(Policy):
+    layer_type: ClassVar[type[Layer]] = _BrokenLayer
+
+
+@pytest.mark.xfail(
+    reason="flight.py: abandon() stops at the first release that raises; the layers outside keep their permits"
+)
+def test_a_release_that_raises_loses_no_permit_of_another_layer(driver: Driver) -> None:
+    stand = bench(driver, [Bulkhead(1), Broken()], KeyboardInterrupt)
+    stand.ends()
+    assert stand.bulkhead.running == 0
 
 
 # --- events -------------------------------------------------------------------------------------------------------

@@ -227,6 +227,13 @@ def test_overrides_attempts_replaces_the_retrys_own(
     assert down.attempts == attempts
 
 
+def test_overrides_attempts_repeats_nothing_that_nobody_named(driver: Driver, clock: FakeClock, down: Script) -> None:
+    pipeline = quietly([Retry(attempts=1)], clock=clock)
+    with pipeline.overrides(attempts=3), pytest.raises(redis.ConnectionError):
+        driver.call(pipeline, driver.guarded(down.play))
+    assert down.attempts == 1
+
+
 @pytest.mark.parametrize("value", ["other", None, 0, []])
 def test_overrides_fallback_replaces_the_value(driver: Driver, clock: FakeClock, down: Script, value: Any) -> None:
     pipeline = quietly([Fallback("own")], clock=clock)
@@ -241,9 +248,7 @@ def test_overrides_of_one_pipeline_leave_another_alone(driver: Driver, clock: Fa
         assert driver.call(other, driver.guarded(down.play)) == "other"
 
 
-def test_overrides_of_an_inner_pipeline_reach_through_the_outer(
-    driver: Driver, clock: FakeClock, down: Script
-) -> None:
+def test_overrides_of_an_inner_pipeline_reach_through_the_outer(driver: Driver, clock: FakeClock, down: Script) -> None:
     outer, inner = quietly([Timeout(9)], clock=clock), quietly([Fallback("own")], clock=clock)
     with inner.overrides(fallback="overridden"):
         assert nest(driver, outer, inner, down) == "overridden"
@@ -262,9 +267,7 @@ def test_nested_overrides_add_up(driver: Driver, clock: FakeClock, down: Script)
     assert down.attempts == 2
 
 
-def test_overrides_attempts_one_leaves_repeating_to_the_inner(
-    driver: Driver, clock: FakeClock, down: Script
-) -> None:
+def test_overrides_attempts_one_leaves_repeating_to_the_inner(driver: Driver, clock: FakeClock, down: Script) -> None:
     outer, inner = quietly([retry(3)], clock=clock), quietly([retry(4)], clock=clock)
     with outer.overrides(attempts=1), pytest.raises(redis.ConnectionError):
         nest(driver, outer, inner, down)

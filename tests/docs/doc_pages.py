@@ -6,7 +6,8 @@ comments on the line before a fence, so readers do not see them:
 
 - ``<!-- output -->``: the output of the python fence before;
 - ``<!-- not run: reason -->``: this python fence is not run (counted by a test);
-- ``<!-- file: name -->``: written to the page's working directory first, and not loaded by itself.
+- ``<!-- file: name -->`` (or a first line ``# name.toml``): written to the page's working directory when its turn
+  comes. With the marker it may be wrong on purpose, so it is not loaded by itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ README = ROOT / "README.md"
 
 _FENCE = re.compile(r"^(?P<ticks>```+)[ ]*(?P<language>[\w-]*)[^\n`]*$")
 _MARKER = re.compile(r"^<!--\s*(?P<text>.*?)\s*-->$")
+_FILE_COMMENT = re.compile(r"# ([\w-]+\.(?:toml|yaml))\n")
 _HEADING = re.compile(r"^(#+)\s+(.*?)\s*$")
 _LINK = re.compile(r"(?<!!)\[[^\]\[]*(?:\[[^\]]*\][^\]\[]*)*\]\(([^)\s]+)\)")
 
@@ -48,7 +50,10 @@ class Fence:
 
     @property
     def file(self) -> str | None:
-        """The name of the file that it is, if it says so."""
+        """The name of the file that it is, if its marker or its first line says so."""
+        named = _FILE_COMMENT.match(self.text)
+        if named is not None:
+            return named[1]
         return self.marker.removeprefix("file: ") if self.marker.startswith("file: ") else None
 
     def __str__(self) -> str:

@@ -65,7 +65,8 @@ def test_what_is_no_duration_is_refused_with_field_value_and_remedy(given: Any, 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.25, "0.25 s"), (60.0, "60 s"), (0.0001, "0.0001 s"), (0.0, "0 s"), (3600.5, "3600.5 s"), (86400.0, "86400 s")]
+    ("seconds", "shown"),
+    [(0.25, "0.25 s"), (60.0, "60 s"), (0.0001, "0.0001 s"), (0.0, "0 s"), (3600.5, "3600.5 s"), (86400.0, "86400 s")],
 )
 def test_seconds_are_shown_as_people_read_them(seconds: float, shown: str) -> None:
     assert show_duration(seconds) == shown

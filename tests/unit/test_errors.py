@@ -65,7 +65,11 @@ def test_errors_are_not_what_they_are_not(error: type[Exception], not_caught_by:
 
 
 @pytest.mark.parametrize("error_type", ERRORS, ids=lambda error: error.__name__)
-@pytest.mark.parametrize("again", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deepcopy"])
+@pytest.mark.parametrize(
+    "again",
+    [lambda error: pickle.loads(pickle.dumps(error)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deepcopy"],
+)
 def test_an_error_survives_a_copy_with_all_it_carries(error_type: type[Exception], again: Any) -> None:
     error: Any = error_type("told")
     error.delivery, error.attempts, error.elapsed = "not_sent", 3, 0.5

@@ -14,8 +14,9 @@ _LAST_ARGUMENT_MILLISECONDS = frozenset({"WAIT", "WAITAOF"})
 _BLOCK_OPTION = frozenset({"XREAD", "XREADGROUP"})
 
 _UPPER = _LAST_ARGUMENT_SECONDS | _FIRST_ARGUMENT_SECONDS | _LAST_ARGUMENT_MILLISECONDS | _BLOCK_OPTION
-BLOCKING: frozenset[str] = _UPPER | frozenset(name.lower() for name in _UPPER)
-"""Names of commands that may block, in both cases, for one quick look before each command."""
+_BOTH_CASES = _UPPER | frozenset(name.lower() for name in _UPPER)
+BLOCKING: frozenset[str | bytes] = _BOTH_CASES | frozenset(name.encode() for name in _BOTH_CASES)
+"""Names of commands that may block, in both cases, text and bytes, for one quick look before each command."""
 
 
 def command_name(args: tuple[Any, ...]) -> str:

@@ -85,7 +85,10 @@ class Flight:
     def granted(self) -> None:
         """The ticket waited for was granted."""
         assert self.ticket is not None
-        self._entered(self.ticket.token)
+        depth = self._depth
+        self._tokens[depth] = self.ticket.token
+        self._levels[depth] = self.call.deadline
+        self._depth = depth + 1
         self.ticket = None
 
     def refused(self) -> None:
@@ -114,46 +117,41 @@ class Flight:
                 return step
 
     def _descend(self) -> Step | None:
-        hooks, call = self.hooks, self.call
-        while self._depth < len(hooks):
-            enter = hooks[self._depth].enter
-            if enter is None:
-                self._entered(None)
-                continue
-            answer = enter(call)
-            kind = type(answer)
-            if kind is Reject:
-                self.outcome = refused(call, answer.error)
-                return None
-            if kind is Wait:
-                self.ticket = answer.ticket
-                return Step.QUEUE
-            self._entered(answer)
+        call, tokens, levels = self.call, self._tokens, self._levels
+        for index in range(self._depth, len(self.hooks)):
+            enter = self.hooks[index].enter
+            token = None
+            if enter is not None:
+                token = enter(call)
+                kind = type(token)
+                if kind is Reject:
+                    self.outcome = refused(call, token.error)
+                    return None
+                if kind is Wait:
+                    self.ticket = token.ticket
+                    return Step.QUEUE
+            tokens[index] = token
+            levels[index] = call.deadline
+            self._depth = index + 1
         call.attempts += 1
         return Step.RUN
-
-    def _entered(self, token: Any) -> None:
-        depth = self._depth
-        self._tokens[depth] = token
-        self._levels[depth] = self.call.deadline
-        self._depth = depth + 1
 
     def _ascend(self) -> Step | None:
         while self._depth:
             index = self._depth - 1
             hook, outcome = self.hooks[index], self.outcome
             assert outcome is not None
-            self.call.deadline = self._levels[index]
-            if hook.exit is None or (outcome.error is None and not hook.watches_success):
-                self._depth = index
-                continue
-            # Depth still counts this layer: if exit raises, abandon() releases it too.
-            decision = hook.exit(self._tokens[index], outcome)
-            if type(decision) is Again:
-                return self._repeat(index, decision)
+            if hook.exit is not None and (outcome.error is not None or hook.watches_success):
+                self.call.deadline = self._levels[index]
+                # Depth still counts this layer: if exit raises, abandon() releases it too.
+                decision = hook.exit(self._tokens[index], outcome)
+                if decision is not None:
+                    if type(decision) is Again:
+                        return self._repeat(index, decision)
+                    self._depth = index
+                    if self._decided(decision):
+                        return Step.SUPPLY
             self._depth = index
-            if decision is not None and self._decided(decision):
-                return Step.SUPPLY
         return Step.DONE
 
     def _decided(self, decision: Any) -> bool:

@@ -179,7 +179,8 @@ class CircuitBreaker(Policy):
     def _read(self, breaker: pybreaker.CircuitBreaker) -> None:
         self._set("fail_max", breaker.fail_max)
         self._set("reset_timeout", breaker.reset_timeout)
-        self._set("success_threshold", breaker.success_threshold)
+        # pybreaker has it since 1.3
+        self._set("success_threshold", getattr(breaker, "success_threshold", self.success_threshold))
         self._set("exclude", (*matchers(self.exclude, "CircuitBreaker.exclude"), *breaker.excluded_exceptions))
         self._set("name", self.name or breaker.name)
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from resilient_redis.calls import OUTAGES, Call, Kind, Outcome
+from resilient_redis.calls import Call, Kind, Outcome
 from resilient_redis.commands.shapes import fit
 from resilient_redis.commands.tables import NEVER_MASKED
 from resilient_redis.errors import ConfigError
@@ -58,8 +58,8 @@ class FallbackLayer(Layer):
 
     def _is_outage(self, outcome: Outcome, error: Exception) -> bool:
         kind = outcome.kind
-        if kind in OUTAGES:
-            return True
+        if kind is None or kind.outage:
+            return kind is not None
         if kind is Kind.DENIED:
             return False
         on = self.policy._on

@@ -60,11 +60,12 @@ class PybreakerMirror:
         made = pybreaker.CircuitBreaker(
             fail_max=policy.fail_max or 5,
             reset_timeout=float(policy.reset_timeout),  # type: ignore[arg-type]
-            success_threshold=policy.success_threshold,
             listeners=list(policy.listeners),
             state_storage=storage if isinstance(storage, pybreaker.CircuitMemoryStorage) else None,
             name=policy.label,
         )
+        if hasattr(made, "success_threshold"):  # since pybreaker 1.3
+            made.success_threshold = policy.success_threshold
         if storage is not None:
             made._state_storage = storage  # not by its constructor, which reads the state: I/O, here and now
         return cls(made, adopt)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from resilient_redis.calls import DELIVERY_RANK, OUTAGES, REFUSALS, Kind, Outcome
+from resilient_redis.calls import DELIVERY_RANK, Kind, Outcome
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import RetriesExhausted, RetryScheduled
@@ -18,6 +18,7 @@ from resilient_redis.policies.backoff import full_jitter
 from resilient_redis.policies.base import ALWAYS_CALM, Again, Become, Decision, Layer, Policy, Runtime, require
 from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
 
+_EXAMPLES = {"retry": "retry_if_exception_type(OSError)", "wait": "wait_fixed(1)", "stop": "stop_after_attempt(3)"}
 _WAITABLE_REFUSALS = frozenset({Kind.POOL_EXHAUSTED, Kind.BULKHEAD_FULL})
 
 
@@ -51,10 +52,11 @@ class RetryLayer(Layer):
         # A `retry_if_result` must be asked about successes; without one a success never concerns this layer.
         self.watches_success = policy.retry is not None
         self.calm = None if self.watches_success else ALWAYS_CALM
+        self._waits_for_room = policy.retry_rejected
 
     def exit(self, token: Tries | None, outcome: Outcome) -> Decision:
         """Repeat, or let the outcome through (the earlier one, if that is known less well)."""
-        if token is None and outcome.kind in REFUSALS and not self.policy.retry_rejected:
+        if token is None and not self._waits_for_room and outcome.kind is not None and outcome.kind.refusal:
             return None  # refused at the first attempt: the commonest end while a circuit is open
         tries = _remember(token, outcome)
         if not self._wants(tries, outcome):
@@ -78,17 +80,17 @@ class RetryLayer(Layer):
             return call.target == "callable" and self._asks_tenacity(tries, outcome)
         if outcome.kind is Kind.PROGRAMMING and not names_bug(error, policy._on):
             return False
-        if outcome.kind in REFUSALS:
+        if outcome.kind is not None and outcome.kind.refusal:
             return policy.retry_rejected and outcome.kind in _WAITABLE_REFUSALS
-        if call.target != "callable" and not self._is_safe(outcome):
-            return False
-        if policy._on and not matches(error, policy._on):
+        # A function without `on` gets here where `overrides(attempts=...)` raises the number: nobody named what to repeat.
+        safe = policy.names_what_to_repeat if call.target == "callable" else self._is_safe(outcome)
+        if not safe or (policy._on and not matches(error, policy._on)):
             return False
         return policy.retry is None or self._asks_tenacity(tries, outcome)
 
     def _is_safe(self, outcome: Outcome) -> bool:
         """Surely not applied, or a read: only then may a *command* be repeated."""
-        if outcome.kind not in OUTAGES:
+        if outcome.kind is None or not outcome.kind.outage:
             return False
         return outcome.delivery != "unknown" or outcome.call.repeatable
 
@@ -216,9 +218,9 @@ class Retry(Policy):
         for field in ("retry", "wait", "stop"):
             value = getattr(self, field)
             if value is not None and not callable(value):
-                example = {"retry": "retry_if_exception_type(OSError)", "wait": "wait_fixed(1)", "stop": "stop_after_attempt(3)"}
                 raise ConfigError(
-                    f"Retry.{field}: {value!r} is no tenacity object; give one such as tenacity.{example[field]}", field=field
+                    f"Retry.{field}: {value!r} is no tenacity object; give one such as tenacity.{_EXAMPLES[field]}",
+                    field=field,
                 )
 
     @property

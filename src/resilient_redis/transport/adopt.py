@@ -44,14 +44,22 @@ class PoolState:
         self.defaults: tuple[Policy, ...] | None = None
 
 
+class _Off(redis.retry.Retry):
+    """Put in by us: says nothing about what the user wants. (redis-py copies it, so identity would not tell.)"""
+
+
+class _AsyncOff(redis.asyncio.retry.Retry):
+    """The same for asyncio."""
+
+
 def no_redis_retries() -> redis.retry.Retry:
     """For sync connections: one try, no wait."""
-    return redis.retry.Retry(NoBackoff(), 0)
+    return _Off(NoBackoff(), 0)
 
 
 def no_async_redis_retries() -> redis.asyncio.retry.Retry:
     """For asyncio connections: one try, no wait."""
-    return redis.asyncio.retry.Retry(NoBackoff(), 0)
+    return _AsyncOff(NoBackoff(), 0)
 
 
 def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
@@ -65,7 +73,7 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
         return state
     state = PoolState(clock, convert_retry(pool.connection_kwargs.get("retry")))
     if isinstance(pool, redis.asyncio.ConnectionPool):
-        pool.connection_class = aio_connections.observed(pool.connection_class)
+        pool.connection_class = aio_connections.observed(cast(Any, pool.connection_class))
         _set_retry(pool, no_async_redis_retries())
     else:
         pool.connection_class = connections.observed(pool.connection_class)
@@ -87,17 +95,17 @@ def _set_retry(pool: Any, retry: Any) -> None:
 
 
 def convert_retry(retry: Any) -> Retry | None:
-    """redis-py's ``Retry(backoff, n)`` as our `Retry` of n + 1 attempts with that backoff; ``None`` for no retries.
+    """redis-py's ``Retry(backoff, n)`` as our `Retry` of n + 1 attempts with that backoff; ``None`` if it is ours.
 
     >>> from redis.backoff import ConstantBackoff
     >>> convert_retry(redis.retry.Retry(ConstantBackoff(0.1), 2)).describe()
     '3 attempts, waits by RedisBackoff'
     """
-    if retry is None:
+    if retry is None or isinstance(retry, (_Off, _AsyncOff)):
         return None
     count = int(retry.get_retries() if hasattr(retry, "get_retries") else retry._retries)
     if count == 0:
-        return None
+        return Retry(attempts=1)
     wait = RedisBackoff(retry._backoff)
     if count < 0:
         return Retry(stop=_never, wait=wait)

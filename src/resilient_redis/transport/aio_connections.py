@@ -6,11 +6,12 @@ Deadlines are not kept here but around the whole exchange (`aio_surfaces`), by o
 from __future__ import annotations
 
 import functools
-import math
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio.connection as stock
+import redis.exceptions as rx
 
+from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.transport.attempt import current_attempt
 
 if TYPE_CHECKING:
@@ -20,15 +21,30 @@ else:
 
 
 class ObservedConnection(Base):
-    """Mixin: marks dialling and sending on the current attempt."""
+    """Mixin: marks borrowing and sending on the current attempt."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
 
-    async def _connect(self) -> None:
+    @property
+    def socket_timeout(self) -> float | None:  # type: ignore[override]
+        """The configured one; a blocking command's own time comes on top. The deadline is kept around the exchange."""
+        configured: float | None = self.__dict__.get("socket_timeout")
+        attempt = current_attempt.get()
+        if configured is None or attempt is None or self._aside:
+            return configured
+        limit = configured + attempt.allowance
+        return None if limit == NO_DEADLINE else limit
+
+    @socket_timeout.setter
+    def socket_timeout(self, seconds: float | None) -> None:
+        self.__dict__["socket_timeout"] = seconds
+
+    async def connect(self) -> None:
+        """As redis-py's; marks that there was a connection, even if Sentinel then knows no address for it."""
         attempt = current_attempt.get()
         if attempt is not None:
-            attempt.dialling = True
-        await super()._connect()  # type: ignore[safe-super] # the class it is mixed into has one
+            attempt.borrowed = True
+        await super().connect()
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Ends connected or disconnected, whatever is thrown, a cancel included."""
@@ -57,6 +73,7 @@ class ObservedConnection(Base):
         """As redis-py's, with a mark on the attempt right before the first write."""
         attempt = current_attempt.get()
         if attempt is not None and not self._aside:
+            attempt.borrowed = True
             if not self.is_connected:
                 await self.connect_check_health(check_health=False)
             if check_health:
@@ -64,15 +81,11 @@ class ObservedConnection(Base):
             check_health = False
             attempt.sent = True
         await super().send_packed_command(command, check_health=check_health)
-
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """As redis-py's, but a blocking command's own time comes on top of ``socket_timeout``."""
-        attempt = current_attempt.get()
-        if attempt is not None and attempt.allowance and not self._aside and kwargs.get("timeout") is None and len(args) < 2:
-            configured = self.socket_timeout
-            # The deadline is kept around the exchange; here only the read's own limit is lifted.
-            kwargs["timeout"] = math.inf if configured is None else configured + attempt.allowance
-        return await super().read_response(*args, **kwargs)
+        if attempt is not None and attempt.deadline != NO_DEADLINE and attempt.now() >= attempt.deadline:
+            # Python 3.11's asyncio.wait_for, which redis-py sends with, swallows a cancel that comes as it ends.
+            # The timer around the exchange has then fired in vain, and reading would not end before socket_timeout.
+            await self.disconnect(nowait=True)
+            raise rx.TimeoutError("the deadline passed while sending")
 
 
 _STOCK_SENDS = (stock.AbstractConnection.send_packed_command, stock.AbstractConnection.send_command)

@@ -36,7 +36,9 @@ class ObservedConnection(Base):
         if attempt is None:
             return configured
         limit = attempt.left()
-        return limit if configured is None else min(configured, limit)
+        if configured is not None:
+            limit = min(configured, limit)
+        return None if limit == NO_DEADLINE else limit
 
     @socket_connect_timeout.setter
     def socket_connect_timeout(self, value: float | None) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
-import redis.exceptions as rx
 import redis.client
+import redis.exceptions as rx
 
 from resilient_redis.calls import Call
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name

@@ -82,8 +82,8 @@ async def test_many_trickling_replies_of_a_pipeline_share_one_deadline(
     assert isinstance(error, redis.TimeoutError)
 
 
-async def test_a_late_reply_reaches_nobody(face: Any, proxy: FaultProxy, parser: Any) -> None:
-    client = face.client(proxy.url, policies=[Timeout(0.25)], **parser)
+async def test_a_late_reply_reaches_nobody(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=[Timeout(0.25)])
     await face.run(client.mset, {"a": "1", "b": "2", "c": "3"})
     proxy.delay(0.6)
     assert isinstance(await face.error(client.get, "a"), redis.TimeoutError)
@@ -213,7 +213,7 @@ async def test_in_asyncio_a_slow_name_server_ends_on_time(stopwatch: Any, monkey
     from resilient_redis.asyncio import ResilientRedis
 
     def answer() -> list[tuple[str, int]]:
-        time.sleep(1.5)
+        time.sleep(1.2)
         return []
 
     resolve_to(monkeypatch, "slow.test", answer)
@@ -248,7 +248,7 @@ def reads_slowly(sock: socket.socket) -> None:
         if large:
             time.sleep(0.01)
         else:
-            sock.sendall(b"+OK\r\n")
+            sock.sendall(b"+OK\r\n" * data.count(b"*"))
 
 
 @pytest.mark.parametrize("over", ["tcp", "tls"])
@@ -259,7 +259,8 @@ async def test_a_set_of_50_megabytes_to_a_slow_reader_ends_on_time(
     port = peer(reads_slowly, tls).port
     secure: dict[str, Any] = {"ssl": True, "ssl_ca_certs": str(tls.ca)} if tls else {}
     client = face.client(host="127.0.0.1", port=port, policies=[Timeout(0.6)], protocol=2, socket_timeout=30, **secure)
-    await face.run(client.ping)
+    with client.overrides(timeout=10):
+        await face.run(client.ping)
     value = b"x" * MEGABYTES_50
     with stopwatch() as watch:
         error = await face.error(client.set, "big", value)
@@ -275,7 +276,7 @@ async def test_the_queue_of_a_blocking_pool_ends_at_the_deadline(face: Any, serv
     pool = face.keep(face.names.BlockingConnectionPool.from_url(server.url, max_connections=1, timeout=20))
     circuit = CircuitBreaker(fail_max=1)
     client = face.client(connection_pool=pool, policies=[circuit, Timeout(0.3)])
-    holder = asyncio.create_task(face.run(client.blpop, "nothing", 2))
+    holder = asyncio.create_task(face.run(client.blpop, "nothing", 1))
     await face.pause(0.2)
     with stopwatch() as watch:
         error = await face.error(client.get, "k")
@@ -343,8 +344,8 @@ async def test_a_blocking_pop_keeps_its_own_time_on_top(
 ) -> None:
     client = face.client(server.url, policies=[Timeout(0.25)], socket_timeout=0.5, protocol=protocol)
     with stopwatch() as watch:
-        assert await face.run(client.blpop, "jobs", 1.2) is None
-    assert 1.1 <= watch.seconds <= 3
+        assert await face.run(client.blpop, "jobs", 1) is None
+    assert 0.9 <= watch.seconds <= 3
 
 
 async def test_a_pop_that_blocks_for_ever_is_woken_by_a_push(face: Any, server: EmbeddedServer, stopwatch: Any) -> None:
@@ -498,8 +499,9 @@ async def test_a_deadline_that_has_passed_sends_nothing_and_keeps_the_connection
 async def test_an_override_shortens_the_deadline_of_one_block(face: Any, proxy: FaultProxy, stopwatch: Any) -> None:
     client = face.client(proxy.url, policies=[Timeout(20)])
     await face.run(client.ping)
-    proxy.delay(0.6)
+    proxy.delay(1)
     with stopwatch() as watch, client.overrides(timeout=0.2):
         assert isinstance(await face.error(client.get, "k"), redis.TimeoutError)
-    assert watch.seconds < 1.4
+    assert watch.seconds < 0.95
+    proxy.heal()
     assert await face.run(client.get, "k") is None

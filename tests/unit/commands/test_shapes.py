@@ -20,7 +20,9 @@ from resilient_redis.commands.shapes import fit
         (("MGET",), []),
     ],
 )
-def test_a_command_with_an_item_per_argument_gets_the_value_once_per_argument(args: tuple[Any, ...], expected: Any) -> None:
+def test_a_command_with_an_item_per_argument_gets_the_value_once_per_argument(
+    args: tuple[Any, ...], expected: Any
+) -> None:
     assert fit(args[0], args, 0) == expected
 
 
@@ -46,15 +48,27 @@ def test_a_hash_is_a_dict(given: Any, expected: Any) -> None:
 @pytest.mark.parametrize("name", ["SMEMBERS", "SINTER", "SUNION", "SDIFF"])
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(None, set()), ("text", set()), (b"raw", set()), (5, set()), ({"a": 1}, set()), (["a"], {"a"}), ({"a"}, {"a"}), (frozenset("a"), {"a"})],
+    [
+        (None, set()),
+        ("text", set()),
+        (b"raw", set()),
+        (5, set()),
+        ({"a": 1}, set()),
+        (["a"], {"a"}),
+        ({"a"}, {"a"}),
+        (frozenset("a"), {"a"}),
+    ],
 )
 def test_a_set_is_a_set(name: str, given: Any, expected: Any) -> None:
     assert fit(name, (name, "s"), given) == expected
 
 
-@pytest.mark.parametrize("name", ["LRANGE", "KEYS", "HKEYS", "HVALS", "ZRANGE", "ZREVRANGEBYSCORE", "XRANGE", "GEOSEARCH", "SORT_RO"])
 @pytest.mark.parametrize(
-    ("given", "expected"), [(None, []), ("text", []), (b"raw", []), (0, []), ({"a": 1}, []), (("a",), ["a"]), (["a"], ["a"])]
+    "name", ["LRANGE", "KEYS", "HKEYS", "HVALS", "ZRANGE", "ZREVRANGEBYSCORE", "XRANGE", "GEOSEARCH", "SORT_RO"]
+)
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, []), ("text", []), (b"raw", []), (0, []), ({"a": 1}, []), (("a",), ["a"]), (["a"], ["a"])],
 )
 def test_a_list_is_a_list(name: str, given: Any, expected: Any) -> None:
     assert fit(name, (name, "k"), given) == expected

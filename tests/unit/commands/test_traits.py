@@ -30,7 +30,10 @@ def test_a_commands_name_is_its_first_word_in_capitals(args: tuple[Any, ...], na
     assert command_name(args) == name
 
 
-@pytest.mark.parametrize(("name", "expected"), [("GET", True), ("SCAN", True), ("PING", True), ("SET", False), ("NO.SUCH", False), ("get", False)])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("GET", True), ("SCAN", True), ("PING", True), ("SET", False), ("NO.SUCH", False), ("get", False)],
+)
 def test_only_reads_are_repeatable(name: str, expected: bool) -> None:
     assert is_repeatable(name) is expected
 
@@ -52,7 +55,10 @@ def test_only_reads_are_repeatable(name: str, expected: bool) -> None:
         (("SETNX", "k", "v"), "never"),
         (("INCR", "k"), "if_told"),
         (("NO.SUCH", "k"), "if_told"),
-        *(((name,), "never") for name in ("WATCH", "MULTI", "EXEC", "EVAL", "EVALSHA", "FCALL", "SCAN", "PING", "SUBSCRIBE")),
+        *(
+            ((name,), "never")
+            for name in ("WATCH", "MULTI", "EXEC", "EVAL", "EVALSHA", "FCALL", "SCAN", "PING", "SUBSCRIBE")
+        ),
     ],
 )
 def test_what_a_fallback_may_stand_for(args: tuple[Any, ...], expected: str) -> None:
@@ -97,10 +103,12 @@ def test_how_long_a_command_itself_may_block(args: tuple[Any, ...], seconds: flo
     assert blocking_time(args) == seconds
 
 
-def test_the_quick_look_knows_every_command_that_may_block_in_both_cases() -> None:
-    upper = {name for name in BLOCKING if name.isupper()}
+def test_the_quick_look_knows_every_command_that_may_block_as_text_and_bytes_in_both_cases() -> None:
+    upper = {name for name in BLOCKING if isinstance(name, str) and name.isupper()}
     assert len(upper) == 12
-    assert BLOCKING == upper | {name.lower() for name in upper}
-    for name in upper:
-        args = (name, "BLOCK", 1000, "STREAMS", "s") if name.startswith("XREAD") else (name, 1, 1)
+    text = upper | {name.lower() for name in upper}
+    assert text | {name.encode() for name in text} == BLOCKING
+    for name in BLOCKING:
+        as_text = name.decode() if isinstance(name, bytes) else name
+        args = (name, "BLOCK", 1000, "STREAMS", "s") if as_text.upper().startswith("XREAD") else (name, 1, 1)
         assert blocking_time(args) > 0, name

@@ -20,6 +20,7 @@ from resilient_redis import (
     fallback,
     resilient,
 )
+from resilient_redis.events import FallbackUsed
 from resilient_redis.testing.clock import FakeClock
 
 
@@ -98,7 +99,9 @@ def test_fallback_covers_more_where_it_is_named() -> None:
         share("1", 1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("error", [TypeError("bug"), redis.AuthenticationError("WRONGPASS"), redis.ResponseError("WRONGTYPE x")])
+@pytest.mark.parametrize(
+    "error", [TypeError("bug"), redis.AuthenticationError("WRONGPASS"), redis.ResponseError("WRONGTYPE x")]
+)
 def test_fallback_lets_bugs_and_wrong_passwords_through(error: Exception) -> None:
     @fallback([])
     def fails() -> Any:
@@ -107,6 +110,14 @@ def test_fallback_lets_bugs_and_wrong_passwords_through(error: Exception) -> Non
     with pytest.raises(type(error)) as caught:
         fails()
     assert caught.value is error
+
+
+@pytest.mark.parametrize("decorate", [fallback, lambda value, **more: resilient([Fallback(value)], **more)])
+def test_listeners_of_a_decorator_see_a_masked_outage(decorate: Any) -> None:
+    heard: list[Any] = []
+    guarded = decorate("fb", listeners=[heard.append])(down)
+    assert guarded() == "fb"
+    assert FallbackUsed("fallback", "down", "unreachable") in heard
 
 
 # --- what is kept of the function ---------------------------------------------------------------------------------
@@ -309,7 +320,10 @@ def test_a_retry_that_does_not_say_what_to_repeat_is_refused_around_a_function(p
         with pytest.raises(ConfigError) as caught:
             build(policies)
         assert caught.value.field == "on"
-        assert all(word in str(caught.value) for word in ("Retry.on", "must name what to repeat", "Retry(on=redis.ConnectionError)"))
+        assert all(
+            word in str(caught.value)
+            for word in ("Retry.on", "must name what to repeat", "Retry(on=redis.ConnectionError)")
+        )
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ def guarding(*policies: Policy) -> Plan:
 RETRIES, MASKS = guarding(Retry(on=OSError)), guarding(Fallback(None))
 
 
-def scope(outer: Scope | None = None, deadline: float = NO_DEADLINE, plan: Plan | None = None, closed: bool = False) -> Scope:
+def scope(
+    outer: Scope | None = None, deadline: float = NO_DEADLINE, plan: Plan | None = None, closed: bool = False
+) -> Scope:
     return Scope(deadline, plan, outer, closed=closed)
 
 

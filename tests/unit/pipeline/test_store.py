@@ -10,7 +10,17 @@ from typing import Any, ClassVar
 import pybreaker
 import pytest
 
-from resilient_redis import Bulkhead, CircuitBreaker, CircuitOpenError, ConfigError, Layer, Policy, ResiliencePipeline, Retry, Timeout
+from resilient_redis import (
+    Bulkhead,
+    CircuitBreaker,
+    CircuitOpenError,
+    ConfigError,
+    Layer,
+    Policy,
+    ResiliencePipeline,
+    Retry,
+    Timeout,
+)
 from resilient_redis.clock import SYSTEM_CLOCK
 from resilient_redis.events import CircuitChanged
 from resilient_redis.pipeline.store import LayerStore, check_policies
@@ -50,7 +60,9 @@ def test_one_name_with_two_definitions_is_refused_with_both(store: LayerStore) -
         layer(store, CircuitBreaker(name="cache", fail_max=6))
     message = str(caught.value)
     assert caught.value.field == "name"
-    assert all(word in message for word in ("circuit_breaker 'cache'", "after 5 failures", "after 6 failures", "another name"))
+    assert all(
+        word in message for word in ("circuit_breaker 'cache'", "after 5 failures", "after 6 failures", "another name")
+    )
 
 
 def test_a_refused_definition_leaves_the_first_in_place(store: LayerStore) -> None:
@@ -92,7 +104,9 @@ def test_pipelines_around_functions_share_a_name_while_somebody_uses_it() -> Non
         other.call(lambda: "v")
 
 
-@pytest.mark.parametrize("own", [{"clock": FakeClock()}, {"rng": random.Random(1)}, {"listeners": [lambda event: None]}])
+@pytest.mark.parametrize(
+    "own", [{"clock": FakeClock()}, {"rng": random.Random(1)}, {"listeners": [lambda event: None]}]
+)
 def test_a_pipeline_with_a_runtime_of_its_own_has_state_of_its_own(own: dict[str, Any]) -> None:
     policy = CircuitBreaker()
     ResiliencePipeline([policy]).breakers["circuit_breaker"].isolate()

@@ -107,9 +107,7 @@ def test_a_refusal_says_what_a_caller_wants_to_know() -> None:
     refusal = bench.enter()
     assert type(refusal.error) is CircuitOpenError
     assert refusal.error.retry_after == 6
-    assert str(refusal.error) == (
-        "circuit cache is open; last failure: ConnectionError; not sent (retry after 6 s)"
-    )
+    assert str(refusal.error) == ("circuit cache is open; last failure: ConnectionError; not sent (retry after 6 s)")
 
 
 def test_retry_after_is_none_unless_open() -> None:
@@ -120,7 +118,9 @@ def test_retry_after_is_none_unless_open() -> None:
     assert bench.layer.retry_after == 0
 
 
-@pytest.mark.parametrize("outcome", [neither(), failure(kind=Kind.DENIED, verdict=Verdict.NEITHER)], ids=["refusal", "denied"])
+@pytest.mark.parametrize(
+    "outcome", [neither(), failure(kind=Kind.DENIED, verdict=Verdict.NEITHER)], ids=["refusal", "denied"]
+)
 def test_neither_gives_the_probe_back(outcome: Any) -> None:
     bench = opened()
     bench.clock.advance(10)
@@ -275,7 +275,12 @@ def test_a_new_period_of_calm_has_a_new_token() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"failure_rate": 0.5}, {"slow_call": 1}, {"listeners": [type("L", (pybreaker.CircuitBreakerListener,), {"success": lambda self, cb: None})()]}]
+    "values",
+    [
+        {"failure_rate": 0.5},
+        {"slow_call": 1},
+        {"listeners": [type("L", (pybreaker.CircuitBreakerListener,), {"success": lambda self, cb: None})()]},
+    ],
 )
 def test_a_circuit_that_must_hear_of_successes_is_never_calm(values: dict[str, Any]) -> None:
     assert bind(CircuitBreaker(**values)).layer.calm is None
@@ -383,11 +388,20 @@ def test_freezegun_moves_a_breaker_on_the_real_clock_from_open_to_half_open() ->
 @pytest.mark.parametrize(
     ("values", "field", "words"),
     [
-        *(({name: 0}, name, ["0", "whole number of 1 or more"]) for name in ("fail_max", "success_threshold", "half_open_max", "minimum_calls")),
-        *(({name: 1.0}, name, ["1.0", "whole number"]) for name in ("fail_max", "success_threshold", "half_open_max", "minimum_calls")),
+        *(
+            ({name: 0}, name, ["0", "whole number of 1 or more"])
+            for name in ("fail_max", "success_threshold", "half_open_max", "minimum_calls")
+        ),
+        *(
+            ({name: 1.0}, name, ["1.0", "whole number"])
+            for name in ("fail_max", "success_threshold", "half_open_max", "minimum_calls")
+        ),
         ({"fail_max": True}, "fail_max", ["True", "whole number"]),
         ({"fail_max": None}, "fail_max", ["None", "failure_rate"]),
-        *(({name: 0}, name, ["0", "more than 0 seconds"]) for name in ("reset_timeout", "reset_timeout_max", "slow_call")),
+        *(
+            ({name: 0}, name, ["0", "more than 0 seconds"])
+            for name in ("reset_timeout", "reset_timeout_max", "slow_call")
+        ),
         *(({name: "60"}, name, ["'60'", '"60s"']) for name in ("reset_timeout", "reset_timeout_max", "slow_call")),
         ({"reset_timeout": math.inf}, "reset_timeout", ["inf", "finite"]),
         ({"reset_timeout": 5, "reset_timeout_max": 4}, "reset_timeout_max", ["4", "not be below reset_timeout"]),
@@ -420,7 +434,7 @@ def test_freezegun_moves_a_breaker_on_the_real_clock_from_open_to_half_open() ->
             ["would not be used beside breaker="],
         ),
     ],
-    ids=lambda value: None if isinstance(value, list) else str(value)[:60],
+    ids=lambda value: None if isinstance(value, list) else " ".join(value),
 )
 def test_breaker_refuses_a_bad_value(values: dict[str, Any], field: str, words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from resilient_redis import ConfigError, Fallback
-from resilient_redis.calls import OUTAGES, Call, Kind
+from resilient_redis.calls import Call, Kind
 from resilient_redis.events import FallbackUsed
 from resilient_redis.policies import Replace, Supply
 from resilient_redis.policies.fallback import FallbackSpec
@@ -35,7 +35,7 @@ WRITE = {"maskable": "if_told", "repeatable": False}
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_fallback_covers_outages_and_nothing_else(kind: Kind) -> None:
-    assert (answer(Fallback("fb"), kind=kind) is not None) is (kind in OUTAGES)
+    assert (answer(Fallback("fb"), kind=kind) is not None) is kind.outage
 
 
 def test_a_success_is_left_alone() -> None:
@@ -88,7 +88,9 @@ def test_on_covers_more_but_no_wrong_password(error: Exception, kind: Kind, on: 
     assert (decision is not None) is covered
 
 
-@pytest.mark.parametrize(("kind", "covered"), [(Kind.FOREIGN, True), (Kind.PROGRAMMING, False), (Kind.COMMAND, False), (Kind.DENIED, False)])
+@pytest.mark.parametrize(
+    ("kind", "covered"), [(Kind.FOREIGN, True), (Kind.PROGRAMMING, False), (Kind.COMMAND, False), (Kind.DENIED, False)]
+)
 def test_exhausted_retries_are_an_outage_unless_the_question_was_wrong(kind: Kind, covered: bool) -> None:
     assert (answer(Fallback("fb"), function(), kind, exhausted=True) is not None) is covered
 
@@ -163,7 +165,9 @@ def test_using_covers_writes_only_where_told() -> None:
     assert answer(Fallback.using(lambda call, error: 1, writes=True), write) is not None
 
 
-@pytest.mark.parametrize("own", [Fallback("fb"), Fallback.using(lambda call, error: "fb"), Fallback.per_command({"GET": 1})])
+@pytest.mark.parametrize(
+    "own", [Fallback("fb"), Fallback.using(lambda call, error: "fb"), Fallback.per_command({"GET": 1})]
+)
 def test_a_value_given_for_one_call_wins(own: Fallback) -> None:
     assert value(own, command(overrides={"fallback": "other"})) == "other"
 
@@ -198,7 +202,9 @@ def test_a_pipelines_results_are_each_callers_own() -> None:
     assert bench.layer.exit(None, failure(call=pipe(2))).value == [[], []]
 
 
-@pytest.mark.parametrize(("given", "shown"), [([1], "1"), ([1, 2, 3], "3"), (lambda call: None, "NoneType"), (lambda call: "ab", "str")])
+@pytest.mark.parametrize(
+    ("given", "shown"), [([1], "1"), ([1, 2, 3], "3"), (lambda call: None, "NoneType"), (lambda call: "ab", "str")]
+)
 def test_results_of_another_length_are_not_used_and_the_error_says_so(given: Any, shown: str) -> None:
     error = ConnectionError("down")
     assert bind(Fallback(None, pipeline=given)).layer.exit(None, failure(error, call=pipe(2))) is None
@@ -230,7 +236,11 @@ def test_every_use_is_an_event_with_what_it_hides() -> None:
         (lambda: Fallback(writes=True), "value", ["needs a value"]),
         (lambda: Fallback.per_command({}), "commands", ["at least one command"]),
         *(
-            (lambda name=name: Fallback(None, commands={name: 1}), f"commands.{name.upper()}", [name.upper(), "leave it out"])
+            (
+                lambda name=name: Fallback(None, commands={name: 1}),
+                f"commands.{name.upper()}",
+                [name.upper(), "leave it out"],
+            )
             for name in ("scan", "WATCH", "multi", "SETNX", "PING", "EVAL", "subscribe")
         ),
         (lambda: Fallback(None, on=5), "Fallback.on", ["Fallback.on", "5"]),

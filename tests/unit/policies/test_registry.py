@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar
@@ -30,7 +29,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def offered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
+def offered(monkeypatch: pytest.MonkeyPatch) -> list[EntryPoint]:
     """Entry points of other packages, as `importlib.metadata` would find them."""
     entries: list[EntryPoint] = []
 
@@ -39,7 +38,7 @@ def offered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[EntryPoint]]:
         return entries
 
     monkeypatch.setattr(registry, "entry_points", entry_points)
-    yield entries
+    return entries
 
 
 def offer(name: str, value: str) -> EntryPoint:

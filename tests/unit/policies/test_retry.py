@@ -145,16 +145,16 @@ def test_default_waits_double_and_are_jittered_down_to_zero() -> None:
 
 
 def test_wait_initial_and_wait_max_bound_the_waits() -> None:
-    decisions = decide(Retry(attempts=9, wait_initial="2s", wait_max=timedelta(seconds=3), total_time=99), *[failure()] * 6)
+    decisions = decide(
+        Retry(attempts=9, wait_initial="2s", wait_max=timedelta(seconds=3), total_time=99), *[failure()] * 6
+    )
     seconds = [decision.seconds for decision in decisions]
     assert seconds[0] <= 2
     assert all(second <= 3 for second in seconds)
 
 
 def test_the_same_seed_gives_the_same_waits() -> None:
-    first, second = (
-        [decision.seconds for decision in decide(Retry(attempts=9), *[failure()] * 4)] for _ in range(2)
-    )
+    first, second = ([decision.seconds for decision in decide(Retry(attempts=9), *[failure()] * 4)] for _ in range(2))
     assert first == second
 
 

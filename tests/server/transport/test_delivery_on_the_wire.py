@@ -1,0 +1,377 @@
+"""What an error says about its command is true, against real servers behind a network that fails on command."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import redis
+
+from resilient_redis import CircuitBreaker, Retry, Timeout
+from resilient_redis.events import RetryScheduled
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+from resilient_redis.testing.servers import free_port
+
+pytestmark = pytest.mark.server
+
+ONCE: list[Any] = []
+THRICE = [Retry(attempts=3, wait_initial=0.01, wait_max=0.02), Timeout(2)]
+
+
+def count_of(server: EmbeddedServer, key: str) -> int:
+    return int(server.execute("INCRBY", key, 0)[1:])
+
+
+# --- not sent ---------------------------------------------------------------------------------------------------
+
+
+async def test_to_a_dead_port_nothing_is_sent(face: Any) -> None:
+    client = face.client(host="127.0.0.1", port=free_port(), policies=ONCE)
+    error = await face.error(client.set, "k", "v")
+    assert type(error) is redis.ConnectionError
+    assert (error.delivery, error.attempts) == ("not_sent", 1)
+    assert 0 <= error.elapsed < 5
+
+
+@pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request", "half_reply"])
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_cut_in_the_handshake_nothing_is_sent(face: Any, proxy: FaultProxy, fault: str, protocol: int) -> None:
+    client = face.client(proxy.url.replace("/0", "/4"), policies=ONCE, protocol=protocol)
+    proxy.inject(fault, 1, handshake=True)
+    error = await face.error(client.set, "k", "v")
+    assert isinstance(error, redis.ConnectionError)
+    assert error.delivery == "not_sent"
+    assert "SET" not in proxy.commands
+    assert await face.run(client.set, "k", "v")
+
+
+async def test_reset_on_accept_nothing_is_sent(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=ONCE)
+    proxy.accept_then_reset()
+    error = await face.error(client.incr, "n")
+    assert isinstance(error, redis.ConnectionError)
+    assert error.delivery == "not_sent"
+
+
+async def test_a_full_server_refuses_before_the_command(face: Any) -> None:
+    with EmbeddedServer.start(args=["--maxclients", "1"]) as server:
+        holder = face.stock(server.url)
+        await face.run(holder.ping)
+        client = face.client(server.url, policies=ONCE)
+        error = await face.error(client.incr, "n")
+        assert isinstance(error, redis.ConnectionError)
+        assert error.delivery == "not_sent"
+
+
+async def test_a_failed_health_check_sends_nothing_and_is_the_servers_fault(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=[CircuitBreaker(fail_max=1)], health_check_interval=0.01)
+    await face.run(client.set, "n", 1)
+    await face.pause(0.05)
+    proxy.inject("cut_before_request", None, commands=["PING"])
+    error = await face.error(client.incr, "n")
+    assert isinstance(error, redis.ConnectionError)
+    assert (error.delivery, client.breakers["circuit_breaker"].state) == ("not_sent", "open")
+
+
+async def test_a_write_whose_health_check_failed_is_repeated(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
+    client = face.client(proxy.url, policies=THRICE, health_check_interval=0.01)
+    await face.run(client.set, "n", 1)
+    await face.pause(0.05)
+    proxy.inject("cut_before_request", 1, commands=["PING"])
+    assert await face.run(client.incr, "n") == 2
+
+
+async def test_a_write_that_was_never_sent_is_repeated(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    proxy.inject("cut_before_request", 2, handshake=True)
+    assert await face.run(client.incr, "n") == 1
+    assert count_of(server, "n") == 1
+
+
+async def test_a_refused_connect_is_tried_as_often_as_the_retry_says(face: Any) -> None:
+    client = face.client(host="127.0.0.1", port=free_port(), policies=THRICE)
+    error = await face.error(client.incr, "n")
+    assert (error.delivery, error.attempts) == ("not_sent", 3)
+
+
+# --- unknown ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request", "half_reply"])
+async def test_once_written_the_fate_of_a_write_is_unknown(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer, fault: str
+) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "n", 0)
+    proxy.inject(fault, 1)
+    error = await face.error(client.incr, "n")
+    assert isinstance(error, redis.ConnectionError)
+    assert (error.delivery, error.attempts) == ("unknown", 1)
+    assert count_of(server, "n") == (0 if fault == "cut_before_request" else 1)
+
+
+async def test_an_error_says_how_it_went_in_its_notes(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.ping)
+    proxy.cut_after_request()
+    error = await face.error(client.incr, "n")
+    assert any("INCR" in note and "unknown" in note and "1 attempt" in note for note in error.__notes__)
+
+
+@pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request", "half_reply"])
+async def test_a_read_is_repeated_whatever_was_lost(face: Any, proxy: FaultProxy, fault: str) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "k", "v")
+    proxy.inject(fault, 2)
+    assert await face.run(client.get, "k") == b"v"
+    assert proxy.commands["GET"] == 3
+
+
+async def test_a_read_that_timed_out_is_repeated(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=[Retry(attempts=2, wait_initial=0, wait_max=0), Timeout(0.3)])
+    await face.run(client.set, "k", "v")
+    client.add_listener(lambda event: proxy.heal() if isinstance(event, RetryScheduled) else None)
+    proxy.drop_replies()
+    assert await face.run(client.get, "k") == b"v"
+    assert proxy.commands["GET"] == 2
+
+
+async def test_a_write_that_timed_out_is_not_repeated(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
+    client = face.client(proxy.url, policies=[Retry(attempts=2, wait_initial=0, wait_max=0), Timeout(0.3)])
+    await face.run(client.set, "n", 0)
+    proxy.drop_replies()
+    error = await face.error(client.incr, "n")
+    assert isinstance(error, redis.TimeoutError)
+    assert (error.delivery, error.attempts, count_of(server, "n")) == ("unknown", 1, 1)
+
+
+async def test_the_worst_of_all_attempts_leaves(face: Any, proxy: FaultProxy) -> None:
+    """A read is cut after it was sent, then the port is dead: never sent is not the whole truth."""
+    client = face.client(proxy.url, policies=[Retry(attempts=2, wait_initial=0, wait_max=0)])
+    await face.run(client.ping)
+    proxy.cut_after_request(commands=["GET"])
+    proxy.inject("cut_before_request", None, handshake=True, commands=["HELLO", "CLIENT", "PING"])
+    error = await face.error(client.get, "k")
+    assert (error.delivery, error.attempts) == ("unknown", 2)
+    assert any("attempt 2" in note for note in error.__notes__)
+
+
+# --- rejected ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "cls"),
+    [
+        ("LOADING Redis is loading the dataset in memory", redis.exceptions.BusyLoadingError),
+        ("READONLY You can't write against a read only replica.", redis.exceptions.ReadOnlyError),
+        ("OOM command not allowed when used memory > 'maxmemory'.", redis.exceptions.OutOfMemoryError),
+        ("MISCONF Redis is configured to save RDB snapshots", redis.exceptions.ResponseError),
+        ("CLUSTERDOWN The cluster is down", redis.exceptions.ResponseError),
+        ("MASTERDOWN Link with MASTER is down", redis.exceptions.ResponseError),
+    ],
+)
+async def test_refused_before_it_ran_is_rejected_and_may_be_repeated(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer, reply: str, cls: type[Exception]
+) -> None:
+    once = face.client(proxy.url, policies=ONCE)
+    proxy.reply_error(reply)
+    error = await face.error(once.incr, "n")
+    assert isinstance(error, cls)
+    assert error.delivery == "rejected"
+    proxy.reply_error(reply, 2)
+    assert await face.run(face.client(proxy.url, policies=THRICE).incr, "n") == 1
+    assert count_of(server, "n") == 1
+
+
+async def test_a_wrong_type_is_neither_repeated_nor_an_outage(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=[*THRICE[:1], CircuitBreaker(fail_max=1)])
+    await face.run(client.set, "k", "text")
+    error = await face.error(client.incr, "k")
+    assert isinstance(error, redis.ResponseError)
+    assert (proxy.commands["INCRBY"], client.breakers["circuit_breaker"].state) == (1, "closed")
+
+
+async def test_a_wrong_password_is_not_repeated(face: Any) -> None:
+    with EmbeddedServer.start(password="right") as server, FaultProxy(server.host, server.port) as proxy:
+        client = face.client(proxy.url, password="wrong", policies=THRICE)
+        error = await face.error(client.get, "k")
+        assert isinstance(error, redis.AuthenticationError)
+        assert proxy.connections_opened == 1
+        assert error.delivery != "unknown"
+
+
+async def test_a_pipeline_that_is_refused_is_not_repeated_once_sent(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    pipe = client.pipeline(transaction=False)
+    pipe.incr("n")
+    pipe.incr("n")
+    proxy.reply_error("LOADING Redis is loading the dataset in memory", 1, commands=["INCRBY"])
+    error = await face.error(pipe.execute)
+    assert isinstance(error, redis.exceptions.BusyLoadingError)
+    assert error.delivery == "unknown"
+    assert await face.run(client.get, "n") == b"1"
+
+
+# --- never twice ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+async def test_through_300_random_cuts_an_increment_is_never_applied_twice(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer, seed: int
+) -> None:
+    chance = random.Random(seed)
+    client = face.client(proxy.url, policies=THRICE)
+    acknowledged, unknown, untouched, replies = 0, 0, 0, []
+    for _ in range(300):
+        if chance.random() < 0.4:
+            fault = chance.choice(["cut_before_request", "cut_after_request", "half_reply"])
+            proxy.inject(fault, chance.randint(1, 2), handshake=chance.random() < 0.5)
+        try:
+            replies.append(await face.run(client.incr, "n"))
+            acknowledged += 1
+        except redis.ConnectionError as error:
+            if error.delivery == "unknown":
+                unknown += 1
+            else:
+                assert error.delivery == "not_sent"
+                untouched += 1
+    value = count_of(server, "n")
+    assert acknowledged <= value <= acknowledged + unknown
+    assert len(set(replies)) == len(replies) == acknowledged
+    assert acknowledged > 100
+    assert unknown > 20
+    assert replies == sorted(replies)
+
+
+async def test_through_random_cuts_a_transaction_is_never_applied_twice(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer
+) -> None:
+    chance = random.Random(11)
+    client = face.client(proxy.url, policies=THRICE)
+    acknowledged = unknown = 0
+    for _ in range(120):
+        if chance.random() < 0.5:
+            fault = chance.choice(["cut_before_request", "cut_after_request", "half_reply"])
+            proxy.inject(fault, 1, commands=[chance.choice(["MULTI", "INCRBY", "EXEC"])])
+        pipe = client.pipeline(transaction=chance.random() < 0.5)
+        pipe.incr("a")
+        pipe.incr("b")
+        try:
+            await face.run(pipe.execute)
+            acknowledged += 1
+        except redis.ConnectionError as error:
+            assert error.delivery == "unknown"
+            unknown += 1
+    for key in "ab":
+        assert acknowledged <= count_of(server, key) <= acknowledged + unknown
+    assert unknown > 20
+
+
+# --- transactions -----------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_exec_does_not_run_the_callable_again(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "n", 0)
+    runs = 0
+
+    def add(pipe: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        yield pipe.get("n")
+        pipe.multi()
+        pipe.incr("n")
+
+    proxy.cut_after_request(commands=["EXEC"])
+    error = await face.error(face.transaction, client, add, "n")
+    assert isinstance(error, redis.ConnectionError)
+    assert not isinstance(error, redis.WatchError)
+    assert (error.delivery, runs, count_of(server, "n")) == ("unknown", 1, 1)
+
+
+async def test_a_changed_key_runs_the_callable_again(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "n", 0)
+    runs = 0
+
+    def add(pipe: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        value = int((yield pipe.get("n")))
+        if runs == 1:
+            server.execute("SET", "n", 10)
+        pipe.multi()
+        pipe.set("n", value + 1)
+
+    assert await face.transaction(client, add, "n") == [True]
+    assert (runs, count_of(server, "n")) == (2, 11)
+
+
+@pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request", "half_reply"])
+async def test_a_lost_watch_ends_in_a_watch_error(face: Any, proxy: FaultProxy, server: EmbeddedServer, fault: str) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "n", 5)
+    pipe = client.pipeline()
+    await face.run(pipe.watch, "n")
+    proxy.inject(fault, 1, commands=["GET"])
+    error = await face.error(pipe.get, "n")
+    assert isinstance(error, redis.WatchError)
+    assert proxy.commands["GET"] == 1
+    server.execute("SET", "n", 6)
+    assert count_of(server, "n") == 6
+    await face.run(pipe.reset)
+
+
+async def test_a_transaction_survives_a_lost_watch(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "n", 0)
+    runs = 0
+
+    def add(pipe: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        value = int((yield pipe.get("n")))
+        pipe.multi()
+        pipe.set("n", value + 1)
+
+    proxy.cut_before_request(commands=["GET"])
+    assert await face.transaction(client, add, "n") == [True]
+    assert (runs, count_of(server, "n")) == (2, 1)
+
+
+async def test_a_transaction_against_a_dead_server_ends(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "n", 0)
+    proxy.refuse()
+    proxy.cut_all()
+    runs = 0
+
+    def add(pipe: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        yield pipe.get("n")
+        pipe.multi()
+        pipe.incr("n")
+
+    error = await face.error(face.transaction, client, add, "n")
+    assert isinstance(error, redis.ConnectionError)
+    assert runs == 0
+
+
+async def test_another_clients_write_after_a_lost_watch_is_never_overwritten(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer
+) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    await face.run(client.set, "n", 0)
+    pipe = client.pipeline()
+    await face.run(pipe.watch, "n")
+    assert await face.run(pipe.get, "n") == b"0"
+    proxy.cut_all()
+    await face.pause(0.05)
+    server.execute("SET", "n", 100)
+    pipe.multi()
+    pipe.set("n", 1)
+    error = await face.error(pipe.execute)
+    assert isinstance(error, (redis.ConnectionError, redis.WatchError))
+    assert count_of(server, "n") == 100
