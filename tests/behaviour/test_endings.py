@@ -478,9 +478,6 @@ class Broken(Policy):
     layer_type: ClassVar[type[Layer]] = _BrokenLayer
 
 
-@pytest.mark.xfail(
-    reason="flight.py: abandon() stops at the first release that raises; the layers outside keep their permits"
-)
 def test_a_release_that_raises_loses_no_permit_of_another_layer(driver: Driver) -> None:
     stand = bench(driver, [Bulkhead(1), Broken()], KeyboardInterrupt)
     stand.ends()

@@ -33,6 +33,15 @@ def test_whether_anybody_listens_is_known() -> None:
     assert heard == []
 
 
+def test_a_listener_that_is_added_twice_hears_once() -> None:
+    heard: list[Event] = []
+    listener = heard.append
+    events = Events([listener])
+    events.add(listener)
+    events.emit(USED)
+    assert heard == [USED]
+
+
 def test_removing_who_was_never_there_is_no_fault() -> None:
     events = Events([print])
     events.remove(repr)

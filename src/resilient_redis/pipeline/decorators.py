@@ -113,6 +113,12 @@ def _profile_policies(profile: str, config: Any) -> Sequence[Policy]:
 
 def guard(pipeline: ResiliencePipeline, function: Callable[..., Any]) -> Any:
     """Wrap ``function`` so that it runs under ``pipeline``; looks at what it returns, not only at what it is."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigError(
+            f"{function.__qualname__}: a generator's body runs after the call has ended, out of reach of any policy; "
+            "guard the function that consumes it",
+            field="function",
+        )
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)

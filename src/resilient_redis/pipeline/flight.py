@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from resilient_redis.calls import Call, Outcome
 from resilient_redis.errors import RejectedError
-from resilient_redis.events import AttemptFailed
+from resilient_redis.events import AttemptFailed, logger
 from resilient_redis.pipeline.classify import classify, refused
 from resilient_redis.policies.base import Again, Become, Reject, Replace, Supply, Ticket, Wait
 
@@ -101,7 +101,11 @@ class Flight:
         """Cancelled, or a BaseException: every entered layer gives its permits back and counts nothing."""
         while self._depth:
             self._depth -= 1
-            self.plan.layers[self._depth].release(self._tokens[self._depth])
+            layer = self.plan.layers[self._depth]
+            try:
+                layer.release(self._tokens[self._depth])
+            except Exception:  # noqa: BLE001 - one layer's fault must not cost the others their permits
+                logger.exception("%s.release() failed", type(layer).__name__)
 
     # --- navigation ---
 

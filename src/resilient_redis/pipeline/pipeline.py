@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, overload
 
 from resilient_redis.calls import Call
@@ -104,6 +105,8 @@ class ResiliencePipeline:
                 active_scope.set(inside)
                 try:
                     value = function(*args, **kwargs)
+                    if type(value) is CoroutineType:
+                        sync_result(value)
                 except Exception as error:  # noqa: BLE001 - every failure is classified
                     flight = plan.resume(self._sync, (function, args), kwargs, quiet, started)
                     flight.fail(error)
@@ -117,6 +120,7 @@ class ResiliencePipeline:
                         return value
                 finally:
                     inside.closed = True
+                    inside.plan = None
                 result: T = drive(plan, flight, self._sync, (function, args), kwargs)
                 return result
         flight = plan.start(self._sync, (function, args), kwargs, 0.0, scope)
@@ -163,6 +167,7 @@ class ResiliencePipeline:
                         return value
                 finally:
                     inside.closed = True
+                    inside.plan = None
                 return await adrive(plan, flight, self._async, (function, args), kwargs)
         flight = plan.start(self._async, (function, args), kwargs, 0.0, scope)
         return await adrive(plan, flight, self._async, (function, args), kwargs)
@@ -275,9 +280,9 @@ class _SyncFunction:
     def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
         inside = enter_scope(deadline, self._plan)
         try:
-            return args[0](*args[1], **options)
+            return sync_result(args[0](*args[1], **options))
         finally:
-            inside.closed = True
+            inside.close()
 
 
 class _AsyncFunction(_SyncFunction):
@@ -288,7 +293,19 @@ class _AsyncFunction(_SyncFunction):
         try:
             return await finish(args[0](*args[1], **options), deadline - self._plan.now(), args[0])
         finally:
-            inside.closed = True
+            inside.close()
+
+
+def sync_result(value: T) -> T:
+    """Refuse a coroutine where a result is due: nothing of it has run, so nothing of it would be guarded.
+
+    Raises:
+        TypeError: ``value`` is a coroutine.
+    """
+    if isinstance(value, CoroutineType):
+        value.close()
+        raise TypeError(f"{value.__qualname__} is a coroutine function; use `await pipeline.acall(...)`")
+    return value
 
 
 def enter_scope(deadline: float, plan: Plan) -> Scope:

@@ -34,6 +34,12 @@ class Scope(msgspec.Struct, eq=False):
     closed: bool = False
 
 
+    def close(self) -> None:
+        """The call has ended. The plan is let go too: the variable may keep the scope for long."""
+        self.closed = True
+        self.plan = None
+
+
 active_scope: ContextVar[Scope | None] = ContextVar("resilient_redis_scope", default=None)
 
 

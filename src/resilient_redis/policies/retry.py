@@ -170,7 +170,8 @@ class Retry(Policy):
         total_time: seconds for all attempts and waits, counted from the start of the call; default 5, no limit when
             ``stop`` is given. ``math.inf`` means no limit.
         on: exception types or predicates that may be repeated; a dotted name in files.
-        retry: a tenacity ``retry_if_*`` object, asked in addition.
+        retry: a tenacity ``retry_if_*`` object, asked in addition. A bug (TypeError, ValueError …) is repeated only if
+            ``on`` names it.
         wait: a tenacity ``wait_*`` object instead of the built-in backoff.
         stop: a tenacity ``stop_*`` object.
         retry_rejected: repeat after a full pool or bulkhead too, waiting its ``retry_after``.
