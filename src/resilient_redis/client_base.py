@@ -109,14 +109,23 @@ class ResilientClient:
     def describe(self) -> str:
         """The stack with every effective number, and what it stands on. No password is in it."""
         kwargs = self.connection_pool.connection_kwargs
-        where = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
         connect = kwargs.get("socket_connect_timeout", kwargs.get("socket_timeout"))
         below = [
-            f"Redis at {where}, db {kwargs.get('db') or 0}; connect timeout {_seconds(connect)}, "
+            f"Redis at {_where(kwargs)}; connect timeout {_seconds(connect)}, "
             f"socket timeout {_seconds(kwargs.get('socket_timeout'))}",
             "redis-py's own retries: off",
         ]
         return describe_plan(self._plan, below)
+
+    def __repr__(self) -> str:
+        """Where it leads and the policies' names; redis-py's shows the password in some versions."""
+        names = " > ".join(policy.label for policy in self.policies) or "no policies"
+        return f"<{type(self).__name__} at {_where(self.connection_pool.connection_kwargs)}: {names}>"
+
+
+def _where(kwargs: dict[str, Any]) -> str:
+    address = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
+    return f"{address}, db {kwargs.get('db') or 0}"
 
 
 def _seconds(value: Any) -> str:

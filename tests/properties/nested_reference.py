@@ -128,9 +128,13 @@ Layer = R | C | B | F | T
 
 @dataclass(frozen=True)
 class Step:
-    """One attempt of the guarded function: ask to wait (tasks only), let time pass, end."""
+    """One attempt of the guarded function: ask to wait (tasks only), let time pass, end.
 
-    ends: str = "ok"  # "ok", "poor", a fault, a death, "cancelled", "nest" (call the pipeline again), "swallow"
+    It ends in a value ("ok", "poor"), a fault, a death, "cancelled", or in a call of the same pipeline, through an
+    empty one if it suspends: "nest" passes the error of that on, "swallow" hides it.
+    """
+
+    ends: str = "ok"
     takes: float = 0.0
     suspends: bool = False
 
@@ -144,6 +148,7 @@ class Turn:
     leaves_after: float | None = None  # ... and gives it back after so long
     by_hand: str | None = None  # "isolate" or "reset" the first breaker
     overrides: dict[str, Any] = field(default_factory=dict)
+    overrides_around: dict[str, Any] = field(default_factory=dict)  # of a block around that block
 
 
 # --- results ----------------------------------------------------------------------------------------------------
@@ -263,9 +268,13 @@ class World:
         self.seen.append(("attempt", self.now, deadline))
         if not self.tasks:
             return self.body(call, deadline)
+        return self.frame(deadline, lambda: self.body(call, deadline))
+
+    def frame(self, deadline: float, inside: Callable[[], Ended]) -> Ended:
+        """A coroutine under a deadline."""
         self.frames.append(deadline <= self.now)
         try:
-            return self.body(call, deadline)
+            return inside()
         except OutOfTime as cancel:
             if cancel.frame != len(self.frames) - 1:
                 raise
@@ -282,7 +291,7 @@ class World:
         self.advance(step.takes)
         ends = step.ends
         if ends in ("nest", "swallow") and call.depth < 2:
-            inside = self.call(call, deadline)
+            inside = self.through_an_empty_pipeline(call, deadline) if step.suspends else self.call(call, deadline)
             if inside.error is None or ends == "swallow":
                 return Ended("swallowed" if inside.error else inside.value)
             # What a callable raised says nothing of how far the callable itself got, unless it is a bug.
@@ -292,6 +301,11 @@ class World:
         if ends in DEATHS or ends == "cancelled":
             raise Died(ends)
         return Ended("poor" if ends == "poor" else "ok")
+
+    def through_an_empty_pipeline(self, call: Call, deadline: float) -> Ended:
+        if not self.tasks:
+            return self.call(call, deadline)
+        return self.frame(deadline, lambda: self.call(call, deadline))
 
     # the top
 
@@ -482,7 +496,7 @@ def fallback(world: World, spec: F, inner: Inner) -> Inner:
         if spec.using is None:
             return Ended(spec.value)
         name = got.error if isinstance(got.error, str) else got.error.__name__
-        world.seen.append(("using", world.now, name))
+        world.seen.append(("using", world.now, name, call.attempts))
         if world.tasks:
             world.suspend()
         if spec.using in FAULTS:

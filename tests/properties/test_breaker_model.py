@@ -17,6 +17,7 @@ from resilient_redis.errors import CircuitOpenError
 from resilient_redis.events import Events
 from resilient_redis.policies import CircuitBreaker, CircuitBreakerLayer, Reject
 from resilient_redis.policies.base import Runtime
+from resilient_redis.policies.windows import CountWindow, TimeWindow
 from resilient_redis.testing.clock import FakeClock
 
 CALL = Call("GET", "command")
@@ -56,10 +57,10 @@ consecutive = st.builds(
 )
 rates = st.builds(
     lambda window, **rest: CircuitBreaker(**window, **rest),
-    window=st.sampled_from([{"window_calls": 3}, {"window_calls": 6}, {"window_time": 10}]),
+    window=st.sampled_from([{"window_calls": 4}, {"window_calls": 6}, {"window_time": 10}]),
     fail_max=st.sampled_from([None, None, 4]),
-    failure_rate=st.sampled_from([0.25, 0.5, 1.0]),
-    minimum_calls=st.integers(1, 3),
+    failure_rate=st.sampled_from([0.25, 0.5, 0.75, 1.0]),
+    minimum_calls=st.integers(1, 4),
     reset_timeout=st.sampled_from([2, 4]),
     reset_timeout_max=st.sampled_from([None, 16]),
     success_threshold=st.integers(1, 2),
@@ -186,12 +187,14 @@ class Overlapping(RuleBasedStateMachine):
     @rule(data=st.data(), how=st.sampled_from([*OUTCOMES, "value", "lost", "lost", "lost"]), times=st.integers(1, 3))
     def exit(self, data: st.DataObject, how: str, times: int) -> None:
         for _ in range(min(times, len(self.calls))):
-            call = self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1)))
-            outcome, verdict = OUTCOMES[how]
-            assert self.layer.exit(call.token, outcome) is None
-            slow = self.policy.slow_call is not None and self.model.now - call.began > float(self.policy.slow_call)
-            if verdict != "neither":
-                self.model.end(call.stay, verdict == "failure" or slow)
+            self.end_one(self.calls.pop(data.draw(st.integers(0, len(self.calls) - 1))), how)
+
+    def end_one(self, call: UnderWay, how: str) -> None:
+        outcome, verdict = OUTCOMES[how]
+        assert self.layer.exit(call.token, outcome) is None
+        slow = self.policy.slow_call is not None and self.model.now - call.began > float(self.policy.slow_call)
+        if verdict != "neither":
+            self.model.end(call.stay, verdict == "failure" or slow)
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data())
@@ -206,11 +209,19 @@ class Overlapping(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.state == "open")
     @rule(early=st.booleans())
-    def wait_for_the_reset(self, early: bool) -> None:
+    def enter_at_the_reset(self, early: bool) -> None:
+        """To the moment, or a second before it."""
         left = self.model.since + self.model.open_for - self.model.now - early
         if left > 0:
             self.clock.advance(left)
             self.model.now += left
+        self.enter_one()
+
+    @rule(seconds=st.integers(0, 3), how=st.sampled_from(["value", "value", "lost", "late", "error reply"]))
+    def one_call(self, seconds: int, how: str) -> None:
+        if self.enter_one():
+            self.wait(seconds)
+            self.end_one(self.calls.pop(), how)
 
     @rule(chance=st.integers(0, 5))
     def isolate(self, chance: int) -> None:
@@ -244,6 +255,7 @@ class Overlapping(RuleBasedStateMachine):
     def growth_is_bounded(self) -> None:
         first, last = float(self.policy.reset_timeout), float(self.policy.reset_timeout_max or self.policy.reset_timeout)
         assert first <= self.layer._machine.open_for <= last
+        assert self.layer._machine.open_for == self.model.open_for
 
     @invariant()
     def calm_means_that_a_success_changes_nothing(self) -> None:
@@ -306,6 +318,37 @@ MANY = settings(max_examples=150, stateful_step_count=60)
 @pytest.mark.parametrize("machine", [InARow, ByRate])
 def test_the_breaker_is_what_the_model_says(machine: type[Overlapping]) -> None:
     run_state_machine_as_test(machine, settings=MANY)
+
+
+ends = st.lists(st.tuples(st.booleans(), st.sampled_from([0, 0, 0, 1, 1, 2, 5, 12])), max_size=60)
+
+
+@given(size=st.integers(1, 8), ends=ends)
+def test_a_count_window_holds_the_last_calls(size: int, ends: list[tuple[bool, int]]) -> None:
+    window = CountWindow(size)
+    for number, (failed, _) in enumerate(ends, 1):
+        window.add(failed, 0.0)
+        held = [failed for failed, _ in ends[:number]][-size:]
+        assert window.totals(0.0) == (len(held), sum(held))
+    window.clear()
+    assert window.totals(0.0) == (0, 0)
+
+
+@given(seconds=st.sampled_from([0.1, 1.0, 10.0, 60.0]), ends=ends, start=st.sampled_from([0.0, 12345.678]))
+def test_a_time_window_holds_the_last_seconds(seconds: float, ends: list[tuple[bool, int]], start: float) -> None:
+    """Whatever is younger than the window is held, whatever is older than 1.1 windows is not."""
+    window, now, held = TimeWindow(seconds), start, []
+    for failed, tenths in ends:
+        now += tenths * seconds / 10
+        window.add(failed, now)
+        held.append((now, failed))
+        now += seconds / 40
+        calls, failures = window.totals(now)
+        surely = [failed for when, failed in held if now - when < seconds * 0.999]
+        perhaps = [failed for when, failed in held if now - when < seconds * 1.101]
+        assert len(surely) <= calls <= len(perhaps)
+        assert sum(surely) <= failures <= sum(perhaps)
+    assert len(window._slices) <= window.SLICES + 1
 
 
 @given(first=st.floats(0.001, 100), factor=st.floats(1, 1e6), failures=st.integers(1, 60))

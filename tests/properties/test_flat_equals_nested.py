@@ -60,7 +60,7 @@ some_ticks = st.sampled_from([TICK, 2 * TICK, 4 * TICK])
 repeatable = st.sampled_from(
     [(redis.ConnectionError,), (redis.RedisError, Custom), (Exception,), (OSError, Custom), (TypeError, redis.TimeoutError)]
 )
-covered = st.sampled_from([(), (), (Custom,), (TypeError,), (redis.ResponseError,), (Exception,)])
+covered = st.sampled_from([(), (), (Custom,), (TypeError,), (redis.RedisError,), (Exception,), (Exception,)])
 
 retries = st.builds(
     R,
@@ -124,7 +124,6 @@ steps = st.tuples(st.booleans(), st.integers(0, 12)).flatmap(
 overrides = st.one_of(
     st.just({}),
     st.just({}),
-    st.just({}),
     st.fixed_dictionaries(
         {},
         optional={
@@ -143,6 +142,7 @@ a_turn = (
         leaves_after=st.sampled_from([None, 0.0, TICK, 2 * TICK]),
         by_hand=st.sampled_from([None] * 18 + ["isolate", "reset"]),
         overrides=overrides,
+        overrides_around=overrides,
     )
 )
 turns = st.integers(1, 5).flatmap(lambda size: st.lists(a_turn, min_size=size, max_size=size))
@@ -226,6 +226,7 @@ class Library:
             warnings.simplefilter("ignore", PipelineOrderWarning)
             policies = [self.policy(spec) for spec in specs]
             self.pipeline = ResiliencePipeline(policies, clock=self.clock, rng=EvenChance())
+        self.empty = ResiliencePipeline([], clock=self.clock)
         layers = self.pipeline.plan.layers
         self.breakers = [layer for layer in layers if isinstance(layer, CircuitBreakerLayer)]
         self.bulkheads = [layer for layer in layers if isinstance(layer, BulkheadLayer)]
@@ -259,7 +260,7 @@ class Library:
         if spec.using is None:
             return Fallback(spec.value, on=spec.on)
         function = self.computed_in_task if self.tasks else self.computed
-        return Fallback(function=lambda call, error: function(spec.using, error), on=spec.on)
+        return Fallback(function=lambda call, error: function(spec.using, call, error), on=spec.on)
 
     # what is guarded
 
@@ -285,6 +286,8 @@ class Library:
         self.clock.advance(step.takes)
         if step.ends in ("nest", "swallow") and depth < 2:
             try:
+                if step.suspends:
+                    return self.empty.call(self.pipeline.call, self.function, depth + 1)
                 return self.pipeline.call(self.function, depth + 1)
             except Exception:
                 if step.ends == "nest":
@@ -299,6 +302,8 @@ class Library:
         self.clock.advance(step.takes)
         if step.ends in ("nest", "swallow") and depth < 2:
             try:
+                if step.suspends:
+                    return await self.empty.acall(self.pipeline.acall, self.coroutine, depth + 1)
                 return await self.pipeline.acall(self.coroutine, depth + 1)
             except Exception:
                 if step.ends == "nest":
@@ -306,13 +311,13 @@ class Library:
                 return "swallowed"
         return self.end(step, number)
 
-    def computed(self, using: str, error: Exception) -> str:
-        self.seen.append(("using", self.clock.now, type(error).__name__))
+    def computed(self, using: str, call: LibraryCall, error: Exception) -> str:
+        self.seen.append(("using", self.clock.now, type(error).__name__, call.attempts))
         self.end(Step(using), "in fallback")
         return f"computed for {type(error).__name__}"
 
-    async def computed_in_task(self, using: str, error: Exception) -> str:
-        self.seen.append(("using", self.clock.now, type(error).__name__))
+    async def computed_in_task(self, using: str, call: LibraryCall, error: Exception) -> str:
+        self.seen.append(("using", self.clock.now, type(error).__name__, call.attempts))
         await asyncio.sleep(0)
         self.end(Step(using), "in fallback")
         return f"computed for {type(error).__name__}"
@@ -332,11 +337,13 @@ class Library:
     def run(self, turn: Turn) -> tuple[Any, ...]:
         self.prepare(turn)
         with ExitStack() as stack:
+            if turn.overrides_around:
+                stack.enter_context(self.pipeline.overrides(**turn.overrides_around))
             if turn.overrides or self.scope == "overrides":
                 stack.enter_context(self.pipeline.overrides(**turn.overrides))
             call = self.observe if not self.tasks else lambda: LOOP.run_until_complete(self.observe_task())
             if self.scope == "empty" and not self.tasks:
-                return ResiliencePipeline([]).call(call)
+                return self.empty.call(call)
             return call()
 
     def observe(self) -> tuple[Any, ...]:
@@ -352,7 +359,7 @@ class Library:
             except BaseException as error:
                 return shown(error)
 
-        return await (ResiliencePipeline([]).acall(call) if self.scope == "empty" else call())
+        return await (self.empty.acall(call) if self.scope == "empty" else call())
 
     def state(self) -> tuple[Any, ...]:
         circuits = []
@@ -410,7 +417,7 @@ class Nested:
         if turn.by_hand and world.breakers:
             world.breakers[0].turn("isolated" if turn.by_hand == "isolate" else "closed")
         try:
-            ended = world.call(None, INF, turn.overrides)
+            ended = world.call(None, INF, {**turn.overrides_around, **turn.overrides})
         except Died as death:
             return ("died", DEATHS.get(death.name, asyncio.CancelledError))
         return self.shown(ended)
@@ -441,7 +448,7 @@ def agree(specs: list[Layer], script: list[Step], calls: list[Turn], modes: tupl
             nested = Nested(specs, script, library.tasks)
             expected[library.tasks] = [(nested.run(turn), nested.state(), list(nested.world.seen)) for turn in calls]
         for turn, wanted in zip(calls, expected[library.tasks], strict=True):
-            quiet = library.calm and library.scope == "none" and not turn.overrides
+            quiet = library.calm and library.scope == "none" and not turn.overrides and not turn.overrides_around
             TAKEN["quiet" if quiet else "full"] += 1
             got = (library.run(turn), library.state(), list(library.seen))
             assert got == wanted, mode

@@ -53,6 +53,10 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
             return await super().immediate_execute_command(*args, **options)
         return await acall(self._plan, StepSurface(self, self._plan.now, self._observed), args, options)
 
+    def __repr__(self) -> str:
+        """How long it is; redis-py's shows the password in some versions."""
+        return f"<{type(self).__name__} of {len(self.command_stack)} commands>"
+
     def annotate_exception(self, exception: Any, number: int, command: Any) -> None:
         """Say which command failed, without the keys and values that redis-py puts into the message."""
         message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"

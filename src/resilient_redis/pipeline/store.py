@@ -6,12 +6,13 @@ circuit, equal but distinct objects are separate. Clients come and go (Django bu
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import pybreaker
 
@@ -53,6 +54,7 @@ class LayerStore:
         self._by_object: WeakValueDictionary[int, Layer] = WeakValueDictionary()
         self._by_name: MutableMapping[tuple[type[Policy], str], Layer] = {} if keep_named else WeakValueDictionary()
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
+        _stores.add(self)
 
     def plan(self, policies: Sequence[Any], *, shared: bool = True) -> Plan:
         """The plan for this list of policy objects, compiled once; with ``shared=False`` one of its own.
@@ -73,6 +75,12 @@ class LayerStore:
             else:
                 self._plans.move_to_end(key)
             return plan
+
+    def after_fork(self) -> None:
+        """In a child process: no lock may stay as another thread of the parent held it."""
+        self._lock = threading.RLock()
+        for layer in {*self._by_object.values(), *self._by_name.values()}:
+            layer.after_fork()
 
     def _keep(self, key: tuple[int, ...], plan: Plan) -> None:
         self._plans[key] = plan
@@ -136,6 +144,15 @@ def _for_pybreaker(breaker: pybreaker.CircuitBreaker) -> CircuitBreaker:
         vars(breaker)["_resilient_redis_policy"] = known
     return known
 
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.after_fork()
+
+
+_stores: WeakSet[LayerStore] = WeakSet()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 SHARED_STORE = LayerStore(keep_named=False)
 """For pipelines around plain functions, which have no pool."""

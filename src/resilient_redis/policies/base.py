@@ -152,6 +152,9 @@ class Layer:
     def release(self, token: Any) -> None:
         """The call was cancelled or died of a BaseException: give permits back, count nothing."""
 
+    def after_fork(self) -> None:
+        """This is a new child process: make fresh locks, and forget the calls of threads that do not exist here."""
+
 
 @dataclass(frozen=True)
 class Policy:

@@ -121,6 +121,13 @@ class CircuitBreakerLayer(Layer):
         with self._lock:
             self._machine.give_back(period)
 
+    def after_fork(self) -> None:
+        """The parent's probes are not this process's; what it knew of the server still holds."""
+        self._lock = threading.Lock()
+        self._machine.forget_probes(self.runtime.clock.monotonic())
+        if self._mirror is not None:
+            self._mirror.after_fork()
+
     # --- inside ---
 
     def _judge(self, outcome: Outcome) -> Verdict:

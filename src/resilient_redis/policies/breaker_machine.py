@@ -99,6 +99,11 @@ class BreakerMachine:
         if period is self.period and period.state == "half-open":
             self.probes -= 1
 
+    def forget_probes(self, now: float) -> None:
+        """Whoever was probing is gone: start a new half-open period."""
+        if self.period.state == "half-open":
+            self.enter_state("half-open", now)
+
     def enter_state(self, state: State, now: float) -> None:
         """Start a new period in ``state``."""
         self.period = Period(state, now, now + self.open_for if state == "open" else now)

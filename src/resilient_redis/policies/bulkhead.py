@@ -104,10 +104,16 @@ class BulkheadLayer(Layer):
         with self.lock:
             if self.queue:
                 wake = self.queue.popleft().grant_locked()
-            else:
+            elif self.running:  # 0 when the call began before a fork, which forgot it
                 self.running -= 1
         if wake is not None:
             wake()
+
+    def after_fork(self) -> None:
+        """The parent's calls are not this process's."""
+        self.lock = threading.Lock()
+        self.queue.clear()
+        self.running = 0
 
 
 @dataclass(frozen=True)

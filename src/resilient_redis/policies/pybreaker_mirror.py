@@ -80,6 +80,14 @@ class PybreakerMirror:
             return "closed", 0.0
         return self._read()
 
+    def after_fork(self) -> None:
+        """Threads do not survive a fork: the background thread is started again, with fresh locks."""
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._thread = None
+        if self._remote:
+            self._start()
+
     def push(self, state: State) -> None:
         """Our circuit changed to ``state``: pass it on."""
         self._changes.append(state)

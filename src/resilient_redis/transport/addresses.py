@@ -5,6 +5,7 @@ Only used when resolving fails: a name that resolves is always believed, since a
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections import OrderedDict
@@ -45,6 +46,10 @@ class LastGood:
         self._remember(host, port, sock)
         return sock
 
+    def after_fork(self) -> None:
+        """In a child process: the lock may have been held by a thread that does not exist here."""
+        self._lock = threading.Lock()
+
     def get(self, host: str, port: int) -> str | None:
         """The address that last worked."""
         with self._lock:
@@ -64,3 +69,5 @@ class LastGood:
 
 
 last_good = LastGood()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=last_good.after_fork)
