@@ -51,6 +51,8 @@ class ResilientPubSub(redis.client.PubSub):
     def _execute(self, conn: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
         if self._guarded:
             return super()._execute(conn, command, *args, **kwargs)
+        if getattr(getattr(conn, "_conn", conn), "_sock", True) is None:  # else redis-py would dial past the policies
+            self._guard("RECONNECT", conn.connect)
         try:
             return super()._execute(conn, command, *args, **kwargs)
         except (RedisConnectionError, RedisTimeoutError):

@@ -41,8 +41,8 @@ class RejectedError(ResilienceError):
     status_code: str | None = None
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        # Not super().__init__: the long way through two packages' bases costs more than a refusal may.
-        Exception.__init__(self, message)
+        # No super().__init__: BaseException has stored the message already, and the way through the bases of two
+        # packages costs more than a refusal may.
         self.retry_after = retry_after
 
     def __str__(self) -> str:

@@ -295,7 +295,9 @@ class World:
             if inside.error is None or ends == "swallow":
                 return Ended("swallowed" if inside.error else inside.value)
             # What a callable raised says nothing of how far the callable itself got, unless it is a bug.
-            return replace(inside, delivery=inside.delivery if inside.kind == "programming" else "unknown", exhausted=False)
+            return replace(
+                inside, delivery=inside.delivery if inside.kind == "programming" else "unknown", exhausted=False
+            )
         if ends in FAULTS:
             return replace(fault(ends, number), delivery=FAULTS[ends].delivery)
         if ends in DEATHS or ends == "cancelled":
@@ -355,7 +357,11 @@ def retry(world: World, spec: R, inner: Inner) -> Inner:
                 worst = got
             if not wants(call, got):
                 return settle(got, worst, exhausted=False)
-            wait = CHANCE * min(spec.longest, spec.initial * 2 ** (tries - 1)) if spec.fixed is None else spec.fixed * tries
+            wait = (
+                CHANCE * min(spec.longest, spec.initial * 2 ** (tries - 1))
+                if spec.fixed is None
+                else spec.fixed * tries
+            )
             wait += got.hint or 0.0
             ends = world.now + wait
             if tries >= call.overrides.get("attempts", spec.attempts):

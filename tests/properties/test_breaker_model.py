@@ -9,7 +9,14 @@ import hypothesis.strategies as st
 import pytest
 import redis
 from hypothesis import given, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from resilient_redis.calls import Call, Kind, Outcome, Verdict
 from resilient_redis.clock import Clock
@@ -253,7 +260,10 @@ class Overlapping(RuleBasedStateMachine):
 
     @invariant()
     def growth_is_bounded(self) -> None:
-        first, last = float(self.policy.reset_timeout), float(self.policy.reset_timeout_max or self.policy.reset_timeout)
+        first, last = (
+            float(self.policy.reset_timeout),
+            float(self.policy.reset_timeout_max or self.policy.reset_timeout),
+        )
         assert first <= self.layer._machine.open_for <= last
         assert self.layer._machine.open_for == self.model.open_for
 

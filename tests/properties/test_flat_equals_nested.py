@@ -29,7 +29,6 @@ from nested_reference import (
     TICK,
     B,
     C,
-    Call,
     Custom,
     Died,
     Ended,
@@ -45,7 +44,13 @@ from nested_reference import (
 from tenacity import retry_if_result
 
 from resilient_redis.calls import Call as LibraryCall
-from resilient_redis.errors import BulkheadFullError, CallTimeoutError, CircuitOpenError, PipelineOrderWarning, RejectedError
+from resilient_redis.errors import (
+    BulkheadFullError,
+    CallTimeoutError,
+    CircuitOpenError,
+    PipelineOrderWarning,
+    RejectedError,
+)
 from resilient_redis.pipeline import ResiliencePipeline
 from resilient_redis.pipeline.scope import active_scope
 from resilient_redis.policies import Bulkhead, CircuitBreaker, CircuitBreakerLayer, Fallback, Policy, Retry, Timeout
@@ -58,7 +63,13 @@ REFUSED_TYPES.update(CircuitOpenError=CircuitOpenError, BulkheadFullError=Bulkhe
 ticks = st.sampled_from([0.0, TICK, 2 * TICK, 4 * TICK])
 some_ticks = st.sampled_from([TICK, 2 * TICK, 4 * TICK])
 repeatable = st.sampled_from(
-    [(redis.ConnectionError,), (redis.RedisError, Custom), (Exception,), (OSError, Custom), (TypeError, redis.TimeoutError)]
+    [
+        (redis.ConnectionError,),
+        (redis.RedisError, Custom),
+        (Exception,),
+        (OSError, Custom),
+        (TypeError, redis.TimeoutError),
+    ]
 )
 covered = st.sampled_from([(), (), (Custom,), (TypeError,), (redis.RedisError,), (Exception,), (Exception,)])
 
@@ -134,16 +145,14 @@ overrides = st.one_of(
         },
     ),
 )
-a_turn = (
-    st.builds(
-        Turn,
-        advance=ticks,
-        occupy=st.booleans(),
-        leaves_after=st.sampled_from([None, 0.0, TICK, 2 * TICK]),
-        by_hand=st.sampled_from([None] * 18 + ["isolate", "reset"]),
-        overrides=overrides,
-        overrides_around=overrides,
-    )
+a_turn = st.builds(
+    Turn,
+    advance=ticks,
+    occupy=st.booleans(),
+    leaves_after=st.sampled_from([None, 0.0, TICK, 2 * TICK]),
+    by_hand=st.sampled_from([None] * 18 + ["isolate", "reset"]),
+    overrides=overrides,
+    overrides_around=overrides,
 )
 turns = st.integers(1, 5).flatmap(lambda size: st.lists(a_turn, min_size=size, max_size=size))
 
@@ -341,7 +350,7 @@ class Library:
                 stack.enter_context(self.pipeline.overrides(**turn.overrides_around))
             if turn.overrides or self.scope == "overrides":
                 stack.enter_context(self.pipeline.overrides(**turn.overrides))
-            call = self.observe if not self.tasks else lambda: LOOP.run_until_complete(self.observe_task())
+            call = self.observe if not self.tasks else lambda: RUNNER.get_loop().run_until_complete(self.observe_task())
             if self.scope == "empty" and not self.tasks:
                 return self.empty.call(call)
             return call()
@@ -384,18 +393,21 @@ def shown(error: BaseException) -> tuple[Any, ...]:
         return ("error", type(error), (error.delivery, error.attempts, error.elapsed), error.retry_after)  # type: ignore[attr-defined]
     if isinstance(error, AssertionError):
         raise error
-    return ("error", type(error), "" if isinstance(error, CallTimeoutError) else str(error), getattr(error, "retry_after", None))
+    return (
+        "error",
+        type(error),
+        "" if isinstance(error, CallTimeoutError) else str(error),
+        getattr(error, "retry_after", None),
+    )
 
 
-LOOP: asyncio.AbstractEventLoop
+RUNNER = asyncio.Runner()  # one loop for all examples: making one costs more than an example
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _loop() -> Iterator[None]:
-    global LOOP
-    LOOP = asyncio.new_event_loop()
+def _close_the_loop() -> Iterator[None]:
     yield
-    LOOP.close()
+    RUNNER.close()
 
 
 # --- the reference's side ---------------------------------------------------------------------------------------

@@ -48,6 +48,13 @@ class ResilientPubSub(redis.asyncio.client.PubSub):
         finally:
             self._guarded = False
 
+    async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
+        """As redis-py's, which would dial past the policies where the connection is lost."""
+        conn = self.connection
+        if conn is not None and not conn.is_connected:
+            await self._guard("RECONNECT", conn.connect)
+        return await super().parse_response(block=block, timeout=timeout)
+
     async def _execute(self, conn: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
         if self._guarded:
             return await super()._execute(conn, command, *args, **kwargs)

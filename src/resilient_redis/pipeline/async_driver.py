@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from typing import Any
 
-from resilient_redis.pipeline.flight import Flight, Step
+from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
 from resilient_redis.pipeline.scope import open_scope
 from resilient_redis.pipeline.sync_driver import queue_limit
@@ -41,15 +41,15 @@ async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any]
 async def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options: dict[str, Any]) -> Any:
     """Carry out the steps of ``flight`` until it leaves."""
     try:
-        while (step := flight.advance()) is not Step.DONE:
-            if step is Step.RUN:
+        while (step := flight.advance()) is not DONE:
+            if step is RUN:
                 try:
                     flight.succeed(await surface.run(args, options, flight.call.deadline))
                 except Exception as error:  # noqa: BLE001 - every failure is classified
                     flight.fail(error)
-            elif step is Step.PAUSE:
+            elif step is PAUSE:
                 await plan.runtime.clock.asleep(flight.seconds)
-            elif step is Step.QUEUE:
+            elif step is QUEUE:
                 await _queue(plan, flight)
             else:
                 await _supply(flight)

@@ -38,6 +38,7 @@ _NOT_NOW_TYPES: tuple[tuple[type[Exception], str], ...] = (
     (rx.ReadOnlyError, "READONLY"),
     (rx.OutOfMemoryError, "OOM"),
 )
+_NEITHER = Verdict.NEITHER  # looked up once: see `flight.RUN`
 _MAX_CLIENTS = "max number of clients reached"
 
 
@@ -54,7 +55,7 @@ def classify(call: Call, error: Exception) -> Outcome:
 
 def refused(call: Call, error: RejectedError) -> Outcome:
     """The outcome of a refusal by one of this pipeline's own layers."""
-    return Outcome(call, None, error, error.kind, "not_sent", Verdict.NEITHER, error.retry_after)
+    return Outcome(call, None, error, error.kind, "not_sent", _NEITHER, error.retry_after)
 
 
 def _facts(call: Call, error: Exception) -> tuple[Kind, Delivery, Verdict]:

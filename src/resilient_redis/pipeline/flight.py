@@ -31,6 +31,10 @@ class Step(enum.Enum):
     DONE = "leave with the outcome"
 
 
+RUN, PAUSE, QUEUE, SUPPLY, DONE = Step
+"""The steps as plain names: on Python 3.11 a member looked up on its class costs as much as a method call."""
+
+
 class Flight:
     """The state of one call in the pipeline.
 
@@ -123,7 +127,7 @@ class Flight:
     def _descend(self) -> Step | None:
         call, tokens, levels = self.call, self._tokens, self._levels
         for index in range(self._depth, len(self.hooks)):
-            enter = self.hooks[index].enter
+            enter, _, _ = self.hooks[index]
             token = None
             if enter is not None:
                 token = enter(call)
@@ -133,30 +137,30 @@ class Flight:
                     return None
                 if kind is Wait:
                     self.ticket = token.ticket
-                    return Step.QUEUE
+                    return QUEUE
             tokens[index] = token
             levels[index] = call.deadline
             self._depth = index + 1
         call.attempts += 1
-        return Step.RUN
+        return RUN
 
     def _ascend(self) -> Step | None:
         while self._depth:
             index = self._depth - 1
-            hook, outcome = self.hooks[index], self.outcome
+            (_, exit_, watches_success), outcome = self.hooks[index], self.outcome
             assert outcome is not None
-            if hook.exit is not None and (outcome.error is not None or hook.watches_success):
+            if exit_ is not None and (outcome.error is not None or watches_success):
                 self.call.deadline = self._levels[index]
                 # Depth still counts this layer: if exit raises, abandon() releases it too.
-                decision = hook.exit(self._tokens[index], outcome)
+                decision = exit_(self._tokens[index], outcome)
                 if decision is not None:
                     if type(decision) is Again:
                         return self._repeat(index, decision)
                     self._depth = index
                     if self._decided(decision):
-                        return Step.SUPPLY
+                        return SUPPLY
             self._depth = index
-        return Step.DONE
+        return DONE
 
     def _decided(self, decision: Any) -> bool:
         """Take a decision over; True when the driver has something to compute first."""
@@ -174,7 +178,7 @@ class Flight:
         self._tokens[index] = decision.token
         self.outcome = None
         self.seconds = decision.seconds
-        return Step.PAUSE
+        return PAUSE
 
     # --- the end ---
 

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from resilient_redis.calls import NO_DEADLINE
-from resilient_redis.pipeline.flight import Flight, Step
+from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
 from resilient_redis.pipeline.scope import open_scope
 
@@ -50,15 +50,15 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
 def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options: dict[str, Any]) -> Any:
     """Carry out the steps of ``flight`` until it leaves."""
     try:
-        while (step := flight.advance()) is not Step.DONE:
-            if step is Step.RUN:
+        while (step := flight.advance()) is not DONE:
+            if step is RUN:
                 try:
                     flight.succeed(surface.run(args, options, flight.call.deadline))
                 except Exception as error:  # noqa: BLE001 - every failure is classified
                     flight.fail(error)
-            elif step is Step.PAUSE:
+            elif step is PAUSE:
                 plan.runtime.clock.sleep(flight.seconds)
-            elif step is Step.QUEUE:
+            elif step is QUEUE:
                 _queue(plan, flight)
             else:
                 _supply(flight)

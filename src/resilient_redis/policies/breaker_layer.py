@@ -31,6 +31,7 @@ class CircuitBreakerLayer(Layer):
         self._lock = threading.Lock()
         self._slow_call: float | None = None if policy.slow_call is None else float(policy.slow_call)  # type: ignore[arg-type]
         self._last_failure = ""
+        self._refusal_text: tuple[Period | None, str] = (None, "")
         now = runtime.clock.monotonic()
         self._machine = BreakerMachine(policy.limits(), policy.new_window(), now)
         self._mirror = PybreakerMirror.for_policy(policy, self._adopt)
@@ -151,12 +152,21 @@ class CircuitBreakerLayer(Layer):
 
     def _refuse(self, call: Call, retry_after: float | None) -> Reject:
         label = self.label
-        last = f"; last failure: {self._last_failure}" if self._last_failure else ""
         events = self.runtime.events
         if events.heard:
             events.emit(CallRejected(label, call.name, CircuitOpenError.kind))
-        message = f"circuit {label} is {self._machine.period.state}{last}; not sent"
-        return Reject(CircuitOpenError(message, retry_after=retry_after))
+        return Reject(CircuitOpenError(self._refusal, retry_after=retry_after))
+
+    @property
+    def _refusal(self) -> str:
+        """What a refused caller reads; written once for each stay in a state, since refusals come by the thousand."""
+        period, text = self._refusal_text
+        if period is not self._machine.period:
+            period = self._machine.period
+            last = f"; last failure: {self._last_failure}" if self._last_failure else ""
+            text = f"circuit {self.label} is {period.state}{last}; not sent"
+            self._refusal_text = (period, text)
+        return text
 
     def _change(self, new: State, reason: str) -> None:
         with self._lock:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from resilient_redis.calls import Call, Kind, Outcome
+from resilient_redis.calls import NO_OVERRIDES, Call, Kind, Outcome
 from resilient_redis.commands.shapes import fit
 from resilient_redis.commands.tables import NEVER_MASKED
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import FallbackUsed
-from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Replace, Supply
+from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Replace, Runtime, Supply
 from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
 
 UNSET = msgspec.UNSET
@@ -35,6 +35,12 @@ class FallbackLayer(Layer):
 
     policy: Fallback
     calm = ALWAYS_CALM
+
+    def __init__(self, policy: Fallback, runtime: Runtime) -> None:
+        super().__init__(policy, runtime)
+        plain = policy.value is None or isinstance(policy.value, (str, bytes, int, float, bool))
+        # The commonest fallback needs no look-up and no copy, and refusals come by the thousand.
+        self._always = Replace(policy.value) if plain and not policy.commands else None
 
     def exit(self, token: object, outcome: Outcome) -> Decision:
         """Replace a covered failure by the value."""
@@ -69,6 +75,8 @@ class FallbackLayer(Layer):
 
     def _answer(self, call: Call, error: Exception) -> Decision:
         policy = self.policy
+        if self._always is not None and call.target == "callable" and call.overrides is NO_OVERRIDES:
+            return self._always
         if call.target == "pipeline":
             return self._answer_pipeline(call, error)
         value = call.overrides.get("fallback", UNSET)

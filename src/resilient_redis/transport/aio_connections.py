@@ -5,6 +5,8 @@ Deadlines are not kept here but around the whole exchange (`aio_surfaces`), by o
 
 from __future__ import annotations
 
+import asyncio
+import builtins
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +26,15 @@ class ObservedConnection(Base):
     """Mixin: marks borrowing and sending on the current attempt."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
+    _sending = 0  # > 0 while redis-py writes: the limit is then kept here
 
     @property
     def socket_timeout(self) -> float | None:  # type: ignore[override]
         """The configured one; a blocking command's own time comes on top. The deadline is kept around the exchange."""
+        if self._sending:
+            # redis-py would send with asyncio.wait_for, which in Python 3.11 swallows a cancel that comes as it ends:
+            # the caller's, or that of the timer around the exchange.
+            return None
         configured: float | None = self.__dict__.get("socket_timeout")
         attempt = current_attempt.get()
         if configured is None or attempt is None or self._aside:
@@ -71,21 +78,30 @@ class ObservedConnection(Base):
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, with a mark on the attempt right before the first write."""
-        attempt = current_attempt.get()
-        if attempt is not None and not self._aside:
+        attempt, aside = current_attempt.get(), self._aside
+        if attempt is not None:
             attempt.borrowed = True
-            if not self.is_connected:
-                await self.connect_check_health(check_health=False)
-            if check_health:
-                await self.check_health()
-            check_health = False
-            attempt.sent = True
-        await super().send_packed_command(command, check_health=check_health)
-        if attempt is not None and attempt.deadline != NO_DEADLINE and attempt.now() >= attempt.deadline:
-            # Python 3.11's asyncio.wait_for, which redis-py sends with, swallows a cancel that comes as it ends.
-            # The timer around the exchange has then fired in vain, and reading would not end before socket_timeout.
-            await self.disconnect(nowait=True)
-            raise rx.TimeoutError("the deadline passed while sending")
+        if not self.is_connected:
+            await self.connect_check_health(check_health=False)
+        if check_health:
+            await self.check_health()
+        limit = self.socket_timeout
+        if attempt is not None:
+            if not aside:
+                attempt.sent = True
+            if limit is not None and attempt.deadline - attempt.now() <= limit:
+                limit = None  # the timer around the exchange is nearer
+        self._sending += 1
+        try:
+            if limit is None:
+                await super().send_packed_command(command, check_health=False)
+            else:
+                async with asyncio.timeout(limit):
+                    await super().send_packed_command(command, check_health=False)
+        except builtins.TimeoutError:
+            raise rx.TimeoutError("Timeout writing to socket") from None
+        finally:
+            self._sending -= 1
 
 
 _STOCK_SENDS = (stock.AbstractConnection.send_packed_command, stock.AbstractConnection.send_command)
@@ -93,8 +109,8 @@ _STOCK_SENDS = (stock.AbstractConnection.send_packed_command, stock.AbstractConn
 
 @functools.cache
 def observed(cls: type[Any]) -> type[Any]:
-    """The observing form of a connection class; the class itself where it sends in a way of its own (fakeredis)."""
-    if issubclass(cls, ObservedConnection) or not issubclass(cls, stock.AbstractConnection):
+    """The observing form of a connection class; itself where it sends in a way of its own, or is a factory (fakeredis)."""
+    if not isinstance(cls, type) or issubclass(cls, ObservedConnection) or not issubclass(cls, stock.AbstractConnection):
         return cls
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls

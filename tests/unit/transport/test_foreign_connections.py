@@ -1,0 +1,121 @@
+"""Connections that send in a way of their own: nothing is claimed of them that is not known."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+import redis.asyncio
+
+import resilient_redis.asyncio
+from resilient_redis import Fallback, ResilientRedis, Retry, Timeout
+from resilient_redis.transport import aio_connections, connections
+
+
+FAKE = fakeredis.FakeRedis().connection_pool.connection_class
+FAKE_ASYNC = fakeredis.FakeAsyncRedis().connection_pool.connection_class
+
+
+def fake_pool() -> Any:
+    return redis.ConnectionPool(connection_class=FAKE, server=fakeredis.FakeServer(), host="fake", port=1)
+
+
+def fake_async_pool() -> Any:
+    server = fakeredis.FakeServer()
+    return redis.asyncio.ConnectionPool(connection_class=FAKE_ASYNC, server=server, host="fake", port=1)
+
+
+def test_a_sync_reply_that_came_too_late_is_a_timeout_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = FAKE.read_response
+
+    def slow(self: Any, *args: Any, **options: Any) -> Any:
+        time.sleep(0.15)
+        return read(self, *args, **options)
+
+    pool = fake_pool()
+    client = ResilientRedis(connection_pool=pool, policies=[Timeout(0.05)])
+    monkeypatch.setattr(FAKE, "read_response", slow)
+    with pytest.raises(redis.TimeoutError, match="after its deadline") as caught:
+        client.get("k")
+    assert caught.value.delivery == "unknown"
+    pool.disconnect()
+
+
+async def test_an_asyncio_reply_that_takes_too_long_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(self: Any, *args: Any, **options: Any) -> Any:
+        await asyncio.sleep(5)
+
+    pool = fake_async_pool()
+    client = resilient_redis.asyncio.ResilientRedis(connection_pool=pool, policies=[Timeout(0.05)])
+    monkeypatch.setattr(FAKE_ASYNC, "read_response", never)
+    began = time.monotonic()
+    with pytest.raises(redis.TimeoutError):
+        await client.get("k")
+    assert time.monotonic() - began < 2
+    await pool.disconnect()
+
+
+def test_a_connection_class_that_sends_its_own_way_is_left_alone() -> None:
+    class Own(redis.Connection):
+        def send_packed_command(self, command: Any, check_health: bool = True) -> None: ...
+
+    class OwnAsync(redis.asyncio.Connection):
+        async def send_packed_command(self, command: Any, check_health: bool = True) -> None: ...
+
+    assert connections.observed(Own) is Own
+    assert aio_connections.observed(OwnAsync) is OwnAsync
+    assert not connections.is_observed(Own)
+    assert not aio_connections.is_observed(OwnAsync)
+
+
+def test_a_connection_class_that_sends_as_redis_py_does_is_observed_once() -> None:
+    class Own(redis.Connection): ...
+
+    class OwnAsync(redis.asyncio.SSLConnection): ...
+
+    for observed, cls in ((connections.observed, Own), (aio_connections.observed, OwnAsync)):
+        made = observed(cls)
+        assert issubclass(made, cls)
+        assert made is not cls
+        assert observed(made) is made
+        assert observed(cls) is made
+
+
+def test_of_an_unobserved_connection_the_delivery_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(self: Any, *args: Any, **options: Any) -> Any:
+        raise redis.ConnectionError("lost")
+
+    client = ResilientRedis(connection_pool=fake_pool(), policies=[Retry(attempts=3, wait_initial=0, wait_max=0)])
+    monkeypatch.setattr(FAKE, "read_response", lost)
+    with pytest.raises(redis.ConnectionError) as write:
+        client.incr("n")
+    with pytest.raises(redis.ConnectionError) as read:
+        client.get("n")
+    assert (write.value.delivery, write.value.attempts) == ("unknown", 1)
+    assert (read.value.delivery, read.value.attempts) == ("unknown", 3)
+
+
+def test_a_fake_server_that_is_down_is_an_outage() -> None:
+    server = fakeredis.FakeServer()
+    pool = redis.ConnectionPool(connection_class=FAKE, server=server, host="fake", port=1)
+    client = ResilientRedis(connection_pool=pool, policies=[Fallback(b"?")])
+    client.set("k", "v")
+    server.connected = False
+    assert client.get("k") == b"?"
+    with pytest.raises(redis.ConnectionError):
+        client.set("k", "w")
+    server.connected = True
+    assert client.get("k") == b"v"
+
+
+def test_a_factory_in_place_of_a_class_is_left_alone() -> None:
+    pool = redis.ConnectionPool(
+        connection_class=lambda **options: FAKE(**options), server=fakeredis.FakeServer(), host="fake", port=1
+    )
+    client = ResilientRedis(connection_pool=pool, policies=[Timeout(2)])
+    assert client.set("k", "v")
+    assert client.get("k") == b"v"
