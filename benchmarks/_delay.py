@@ -37,19 +37,21 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._transport.pause_reading()  # until there is somebody to pass it on to
         self._dialling = asyncio.ensure_future(self._dial())
 
     async def _dial(self) -> None:
         loop = asyncio.get_running_loop()
         self._server, _ = await loop.create_connection(lambda: _Upstream(self._transport), *self._target)
+        self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self._late.append(data)
         asyncio.get_running_loop().call_later(self._seconds, self._pass_on)
 
     def _pass_on(self) -> None:
-        if self._server is not None:
-            self._server.write(self._late.popleft())
+        assert self._server is not None
+        self._server.write(self._late.popleft())
 
     def connection_lost(self, _error: Exception | None) -> None:
         if self._server is not None:

@@ -21,7 +21,7 @@ class Crowd:
         self._end = threading.Barrier(size + 1)
         self._get: clients.Get | None = None
         self._seconds = 0.0
-        self.wrong = 0
+        self.wrong: list[object] = []
         self._latencies: list[list[float]] = [[] for _ in range(size)]
         for index in range(size):
             threading.Thread(target=self._work, args=(index,), daemon=True).start()
@@ -51,7 +51,12 @@ class Crowd:
         now = time.perf_counter()
         ends = now + self._seconds
         while now < ends:
-            self.wrong += get() != clients.VALUE
+            try:
+                reply = get()
+            except Exception as error:
+                reply = error
+            if reply != clients.VALUE:
+                self.wrong.append(reply)
             before, now = now, time.perf_counter()
             taken.append(now - before)
         return taken
@@ -95,7 +100,7 @@ def _measure(port: int, size: int, effort: Effort) -> list[Result]:
     results = compare(slices, base=clients.BARE, rounds=rounds, repetitions=repetitions)
     crowd.stop()
     if crowd.wrong:
-        raise AssertionError(f"{crowd.wrong} calls got no reply, so the figures mean nothing")
+        raise AssertionError(f"{len(crowd.wrong)} calls got no reply, so the figures mean nothing: {crowd.wrong[0]!r}")
     return results
 
 

@@ -18,11 +18,11 @@ from resilient_redis.testing import EmbeddedServer
 
 POLICIES = [
     Fallback("(from the fallback)"),
-    Timeout(1),  # the whole call
+    Timeout(5),  # the whole call
     Retry(attempts=3),
     CircuitBreaker(fail_max=5, reset_timeout=0.2),
-    Bulkhead(20, max_waiting=200),
-    Timeout("250ms"),  # each attempt
+    Bulkhead(20, max_waiting=200, max_wait=5),
+    Timeout("2s"),  # each attempt
 ]
 
 
@@ -51,8 +51,9 @@ async def main() -> None:
             server.kill()
             print("down:", dict(await burst(r)), "circuit:", r.breakers["circuit_breaker"].state)
             server.restart()
-            await asyncio.sleep(0.3)  # longer than reset_timeout: the next call is the probe
-            await r.get("page")
+            while r.breakers["circuit_breaker"].state != "closed":
+                await asyncio.sleep(0.1)
+                await r.get("page")  # once reset_timeout is over, this is the probe
             await r.set("page", "hello again")
         answers = await burst(r)
     print(f"served {answers.total()} of 100 after the outage: {next(iter(answers))}")

@@ -37,7 +37,7 @@ r = ResilientRedis.from_url(
         Fallback(None),
         Retry(attempts=2),
         CircuitBreaker(fail_max=3, reset_timeout=0.2, name="cache"),
-        Timeout(0.25),
+        Timeout(1),
     ],
     listeners=[listen],
 )

@@ -44,6 +44,10 @@ class RateLimitLayer(Layer):
             self.left -= 1
         return None
 
+    def after_fork(self) -> None:
+        """A child process must not inherit a lock that a thread of the parent held."""
+        self.lock = threading.Lock()
+
 
 # Known to files of this process. A package offers it to everybody instead, in its pyproject.toml:
 #

@@ -374,7 +374,11 @@ async def scripts(r: Any, out: Any) -> None:
 
 @snippet
 async def functions(r: Any, out: Any) -> None:
-    out(await do(r.function_load("#!lua name=lib\nredis.register_function('seven', function() return 7 end)", replace=True)))
+    out(
+        await do(
+            r.function_load("#!lua name=lib\nredis.register_function('seven', function() return 7 end)", replace=True)
+        )
+    )
     out(await do(r.fcall("seven", 0)))
     out(await do(r.function_delete("lib")))
 

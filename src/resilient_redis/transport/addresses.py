@@ -58,7 +58,7 @@ class LastGood:
     def _remember(self, host: str, port: int, sock: Any) -> None:
         try:
             peer = sock.getpeername()
-        except OSError:
+        except (OSError, AttributeError):  # closed at once; or no socket at all (fakeredis)
             return
         if isinstance(peer, tuple) and peer[0] != host:
             with self._lock:

@@ -109,8 +109,10 @@ _STOCK_SENDS = (stock.AbstractConnection.send_packed_command, stock.AbstractConn
 
 @functools.cache
 def observed(cls: type[Any]) -> type[Any]:
-    """The observing form of a connection class; itself where it sends in a way of its own, or is a factory (fakeredis)."""
-    if not isinstance(cls, type) or issubclass(cls, ObservedConnection) or not issubclass(cls, stock.AbstractConnection):
+    """The observing form of a connection class; itself where it sends in a way of its own, or is a factory."""
+    if not isinstance(cls, type) or not issubclass(cls, stock.AbstractConnection):
+        return cls
+    if issubclass(cls, ObservedConnection):
         return cls
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls

@@ -115,8 +115,10 @@ _STOCK_SENDS = (
 
 @functools.cache
 def observed(cls: type[Any]) -> type[Any]:
-    """The observing form of a connection class; itself where it sends in a way of its own, or is a factory (fakeredis)."""
-    if not isinstance(cls, type) or issubclass(cls, ObservedConnection) or not issubclass(cls, redis.connection.AbstractConnection):
+    """The observing form of a connection class; itself where it sends in a way of its own, or is a factory."""
+    if not isinstance(cls, type) or not issubclass(cls, redis.connection.AbstractConnection):
+        return cls
+    if issubclass(cls, ObservedConnection):
         return cls
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls

