@@ -132,6 +132,12 @@ class Outcome(msgspec.Struct, eq=False):
     retry_after: float | None = None
     exhausted: bool = False
 
+    def known_as(self, delivery: Delivery) -> Outcome:
+        """The same outcome, with an earlier attempt's worse delivery."""
+        return Outcome(
+            self.call, self.value, self.error, self.kind, delivery, self.verdict, self.retry_after, self.exhausted
+        )
+
     def given_up(self) -> Outcome:
         """The same outcome, marked as one that a `Retry` gave up on."""
         return Outcome(

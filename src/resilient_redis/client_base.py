@@ -111,7 +111,7 @@ class ResilientClient:
         kwargs = self.connection_pool.connection_kwargs
         connect = kwargs.get("socket_connect_timeout", kwargs.get("socket_timeout"))
         below = [
-            f"Redis at {_where(kwargs)}; connect timeout {_seconds(connect)}, "
+            f"Redis at {_where(self.connection_pool)}; connect timeout {_seconds(connect)}, "
             f"socket timeout {_seconds(kwargs.get('socket_timeout'))}",
             "redis-py's own retries: off",
         ]
@@ -120,10 +120,14 @@ class ResilientClient:
     def __repr__(self) -> str:
         """Where it leads and the policies' names; redis-py's shows the password in some versions."""
         names = " > ".join(policy.label for policy in self.policies) or "no policies"
-        return f"<{type(self).__name__} at {_where(self.connection_pool.connection_kwargs)}: {names}>"
+        return f"<{type(self).__name__} at {_where(self.connection_pool)}: {names}>"
 
 
-def _where(kwargs: dict[str, Any]) -> str:
+def _where(pool: Any) -> str:
+    kwargs = pool.connection_kwargs
+    service = getattr(pool, "service_name", None)
+    if service is not None:
+        return f"Sentinel service {service!r}, db {kwargs.get('db') or 0}"
     address = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
     return f"{address}, db {kwargs.get('db') or 0}"
 

@@ -7,7 +7,9 @@ redis-py base for the same reason. Every error that leaves a pipeline carries:
 - ``delivery``: ``"not_sent"`` | ``"rejected"`` | ``"unknown"``, the worst over all attempts;
 - ``attempts``: how many times the command was tried (0 when it was refused before the first);
 - ``elapsed``: seconds from the call to the error;
-- notes (``__notes__``): one line per attempt. Keys, values and passwords are never in them.
+- notes (``__notes__``): a line for people. Keys, values and passwords are never in them.
+
+Errors of guarded functions leave as they are: what a client inside wrote on them is about its command.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ def hold(bench: Bench) -> None:
 
 def free(bench: Bench) -> None:
     """Between two calls: that place is given back."""
-    bench.bulkhead.release(None)
+    bench.bulkhead.release(bench.bulkhead.permit)
 
 
 Policies = Callable[[], list[Any]]

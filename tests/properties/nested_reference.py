@@ -345,6 +345,8 @@ def retry(world: World, spec: R, inner: Inner) -> Inner:
 
     def settle(got: Ended, worst: Ended, exhausted: bool) -> Ended:
         if got.error is not None and RANK[worst.delivery] > RANK[got.delivery]:
+            if got.kind not in OUTAGES:  # a bug leaves as what it is
+                return replace(got, delivery=worst.delivery)
             got = worst
         return replace(got, exhausted=True) if exhausted and got.error is not None else got
 

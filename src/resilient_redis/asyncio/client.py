@@ -30,7 +30,8 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
     Args:
         *args: as for ``redis.asyncio.Redis``.
         policies: outermost first. Left out: ``Retry`` (3 attempts), ``CircuitBreaker`` (5 failures, open for 1 s
-            growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback. ``[]``: one
+            growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback; all attempts together
+            take at most twice the timeout, and 5 s at least. ``[]``: one
             attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
         clock: the source of time, for tests.
@@ -70,7 +71,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
 
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
-        self._commands = CommandSurface(self, now, observed)
+        self._commands = CommandSurface(now, observed)
 
     @classmethod
     def from_url(  # type: ignore[override] # policies are keywords of ours
@@ -121,15 +122,16 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         from resilient_redis.config import load_config
 
         found = load_config(source, profile=profile)
-        options: dict[str, Any] = {"policies": found.policies, **found.options, **kwargs}
-        if found.url is not None:
-            return cls.from_url(found.url, **options)
+        options: dict[str, Any] = {"policies": found.policies, "url": found.url, **found.options, **kwargs}
+        url = options.pop("url")
+        if url is not None:
+            return cls.from_url(url, **options)
         return cls(**options)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command through the policies."""
         allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
-        return await acall(self._plan, self._commands, args, options, allowance)
+        return await acall(self._plan, self._commands, (self, args), options, allowance)
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:
         """A pipeline that goes through the policies as one unit."""

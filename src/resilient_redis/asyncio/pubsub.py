@@ -50,7 +50,7 @@ class ResilientPubSub(redis.asyncio.client.PubSub):
 
     async def parse_response(self, block: bool = True, timeout: float = 0) -> Any:
         """As redis-py's, which would dial past the policies where the connection is lost."""
-        conn = self.connection
+        conn: Any = self.connection
         if conn is not None and not conn.is_connected:
             await self._guard("RECONNECT", conn.connect)
         return await super().parse_response(block=block, timeout=timeout)

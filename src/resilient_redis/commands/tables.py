@@ -39,6 +39,9 @@ PLAIN_READS: frozenset[str] = frozenset(
 )
 """Commands that only read data: repeatable after a lost reply, and the ones a fallback may answer for."""
 
+SENT_AS: dict[str, str] = {"INCR": "INCRBY", "DECR": "DECRBY"}
+"""Commands that redis-py sends under another name: who writes INCR means ``r.incr()``."""
+
 SCANS: frozenset[str] = frozenset({"SCAN", "HSCAN", "SSCAN", "ZSCAN", "CLUSTERSCAN"})
 """Reads with a cursor: repeatable, but never answered by a fallback, since a made-up cursor would end or loop a scan."""
 

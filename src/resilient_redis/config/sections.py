@@ -172,7 +172,7 @@ def merge(sections: Sections, name: str | None) -> Merged:
     if name is None:
         return _merge([top], top.policies)
     chain = [sections.profiles[step] for step in _chain(name, sections.profiles)]
-    policies = next((section.policies for section in chain if section.policies is not None), None)
+    policies = next((section.policies for section in chain if section.policies is not None), top.policies)
     return _merge([*chain, top], policies)
 
 

@@ -51,13 +51,15 @@ def open_scope() -> Scope | None:
     return scope
 
 
-def apply_scope(scope: Scope | None, plan: object, call: Call) -> None:
+def apply_scope(scope: Scope | None, plan: Any, call: Call) -> None:
     """Let the scopes around ``call`` act on it, the outermost included."""
     call.overrides = overrides_for(plan, scope)
     while scope is not None:
         if not scope.closed:
-            call.deadline = min(call.deadline, scope.deadline)
-            guard = scope.plan
+            guard, deadline = scope.plan, scope.deadline
+            if guard is not None and guard.runtime.clock is not plan.runtime.clock:
+                deadline += plan.now() - guard.now()  # a fake clock around a real one, in tests
+            call.deadline = min(call.deadline, deadline)
             if guard is not None:
                 call.fallback_outside = call.fallback_outside or guard.fallback
                 if guard.retries and overrides_for(guard, scope.outer).get("attempts") != 1:

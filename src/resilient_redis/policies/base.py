@@ -129,7 +129,8 @@ class Layer:
         watches_success: set it to True to have ``exit`` asked about successes too. Failures always are.
         timeout: seconds by which ``enter`` lowers the deadline, for the plan's quick path; ``None`` if it does not.
         calm: a token that stands for ``enter`` while a success would change nothing here, else ``None``. While all
-            layers are calm a call runs without any hook. A new period of calm after a change needs a new token.
+            layers are calm a call runs without any hook. Give another token where a call from before must not be
+            taken for one of now.
 
     """
 

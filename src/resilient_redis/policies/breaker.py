@@ -59,7 +59,8 @@ class CircuitBreaker(Policy):
         reset_timeout_max: the open time doubles with each failed probe up to this; ``None`` (default): it does not.
         success_threshold: successful probes that close it; default 1.
         half_open_max: probes under way at once; default 1: a server that is coming back sees one call, not all.
-        failure_rate: share of failures (0 to 1) in the window that opens it; ``None`` (default): not looked at.
+        failure_rate: share of failures (0 to 1) in the window that opens it, looked at when a call fails; ``None``
+            (default): not looked at.
         window_calls: the window is the last n calls; default 100 when a rate is given and no time.
         window_time: the window is the last so many seconds instead.
         minimum_calls: calls in the window before the rate counts; default 20, so that 1 of 2 opens nothing.

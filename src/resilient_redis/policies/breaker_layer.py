@@ -154,7 +154,7 @@ class CircuitBreakerLayer(Layer):
         label = self.label
         events = self.runtime.events
         if events.heard:
-            events.emit(CallRejected(label, call.name, CircuitOpenError.kind))
+            events.emit(CallRejected(label, call.name, CircuitOpenError.kind.value))
         return Reject(CircuitOpenError(self._refusal, retry_after=retry_after))
 
     @property

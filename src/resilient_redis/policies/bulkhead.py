@@ -36,7 +36,7 @@ class _Place:
         self._wake: Callable[[], None] | None = None
         self.call = call
         self.limit: float | None = limit
-        self.token: object = _PERMIT
+        self.token: object = layer.permit
         self.granted = False
 
     def arm(self, wake: Callable[[], None]) -> bool:
@@ -55,10 +55,7 @@ class _Place:
         return self._wake
 
     def refusal(self) -> Reject:
-        return self._layer.refuse(self.call, f"waited {show_duration(self.limit or 0.0)}")
-
-
-_PERMIT = object()
+        return self._layer.refuse(self.call, "no place came free in time")
 
 
 class BulkheadLayer(Layer):
@@ -72,6 +69,7 @@ class BulkheadLayer(Layer):
         self.lock = threading.Lock()
         self.queue: deque[_Place] = deque()
         self.running = 0
+        self.permit = object()  # a new one after a fork: a permit of the parent's is nobody's here
 
     def enter(self, call: Call) -> object:
         """A permit, a place in the queue, or a refusal."""
@@ -79,7 +77,7 @@ class BulkheadLayer(Layer):
         with self.lock:
             if self.running < policy.max_concurrent:
                 self.running += 1
-                return _PERMIT
+                return self.permit
             if len(self.queue) < policy.max_waiting:
                 place = _Place(self, call, parse_duration(policy.max_wait))
                 self.queue.append(place)
@@ -90,7 +88,7 @@ class BulkheadLayer(Layer):
         """The refusal, in numbers."""
         events = self.runtime.events
         if events.heard:
-            events.emit(CallRejected(self.label, call.name, BulkheadFullError.kind))
+            events.emit(CallRejected(self.label, call.name, BulkheadFullError.kind.value))
         limit = self.policy.max_concurrent
         return Reject(BulkheadFullError(f"{self.label}: {limit} of {limit} calls under way, {why}; not sent"))
 
@@ -102,9 +100,11 @@ class BulkheadLayer(Layer):
         """Hand the permit to the longest waiter, or free it."""
         wake = None
         with self.lock:
+            if token is not self.permit:
+                return
             if self.queue:
                 wake = self.queue.popleft().grant_locked()
-            elif self.running:  # 0 when the call began before a fork, which forgot it
+            else:
                 self.running -= 1
         if wake is not None:
             wake()
@@ -114,6 +114,7 @@ class BulkheadLayer(Layer):
         self.lock = threading.Lock()
         self.queue.clear()
         self.running = 0
+        self.permit = object()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import msgspec
 
 from resilient_redis.calls import NO_OVERRIDES, Call, Kind, Outcome
 from resilient_redis.commands.shapes import fit
-from resilient_redis.commands.tables import NEVER_MASKED
+from resilient_redis.commands.tables import NEVER_MASKED, SENT_AS
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import FallbackUsed
 from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Replace, Runtime, Supply
@@ -39,6 +39,10 @@ class FallbackLayer(Layer):
     def __init__(self, policy: Fallback, runtime: Runtime) -> None:
         super().__init__(policy, runtime)
         plain = policy.value is None or isinstance(policy.value, (str, bytes, int, float, bool))
+        self._values = dict(policy.commands)
+        for called, sent in SENT_AS.items():
+            if called in self._values:
+                self._values.setdefault(sent, self._values[called])
         # The commonest fallback needs no look-up and no copy, and refusals come by the thousand.
         self._always = Replace(policy.value) if plain and not policy.commands else None
 
@@ -58,7 +62,7 @@ class FallbackLayer(Layer):
         call = outcome.call
         if call.fallback_outside or call.stateful or call.maskable == "never":
             return False
-        if call.maskable == "if_told" and not (self.policy.writes or call.name in self.policy.commands):
+        if call.maskable == "if_told" and not (self.policy.writes or call.name in self._values):
             return False
         return self._is_outage(outcome, error)
 
@@ -81,7 +85,7 @@ class FallbackLayer(Layer):
             return self._answer_pipeline(call, error)
         value = call.overrides.get("fallback", UNSET)
         if value is UNSET:
-            value = policy.commands.get(call.name, UNSET)
+            value = self._values.get(call.name, UNSET)
         if value is UNSET:
             if policy.function is not None:
                 return Supply(policy.function)

@@ -138,9 +138,14 @@ def _rank(outcome: Outcome) -> int:
 
 
 def _settle(tries: Tries, outcome: Outcome, *, exhausted: bool) -> Decision:
-    """Once an attempt's fate was unknown, a later refusal must not leave as "never sent": the earlier one leaves."""
+    """Once an attempt's fate was unknown, a later outage must not leave as "never sent": the earlier error leaves.
+
+    A bug or a wrong password leaves as what it is, with the worst that is known.
+    """
     worst = tries.worst
     if outcome.error is not None and _rank(worst) > _rank(outcome):
+        if outcome.kind is None or not outcome.kind.outage:
+            return Become(outcome.known_as(worst.delivery))
         if worst.error is not None:
             worst.error.add_note(f"attempt {tries.made} then failed with {type(outcome.error).__name__} ({outcome.kind})")
         outcome = worst

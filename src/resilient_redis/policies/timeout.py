@@ -1,7 +1,7 @@
 """Timeout: a deadline, not machinery.
 
 Where it stands is what it bounds: inside `Retry` each attempt, outside it the whole call with all its attempts and
-waits. It costs no thread and no timer per call: it lowers the call's deadline, and whoever waits below (the socket,
+waits. It costs no thread per call: it lowers the call's deadline, and whoever waits below (the socket,
 the queue, the backoff) keeps to it.
 """
 

@@ -17,7 +17,8 @@ import redis.retry
 from redis.backoff import NoBackoff
 
 from resilient_redis.clock import Clock
-from resilient_redis.pipeline.store import LayerStore
+from resilient_redis.errors import ConfigError
+from resilient_redis.pipeline.store import LayerStore, check_policies
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.retry import Retry
 from resilient_redis.transport import aio_connections, connections
@@ -70,8 +71,16 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
     """
     state: PoolState | None = vars(pool).get(_ATTRIBUTE)
     if state is not None:
+        if clock is not None and clock is not state.store.runtime.clock:
+            raise ConfigError(
+                "clock: this pool has a clock already, from the first client over it; give that client this one",
+                field="clock",
+            )
         return state
+    given = pool.connection_kwargs.pop("policies", None)  # as Sentinel.master_for(policies=...) passes them on
     state = PoolState(clock, convert_retry(pool.connection_kwargs.get("retry")))
+    if given is not None:
+        state.policies = check_policies(given)
     if isinstance(pool, redis.asyncio.ConnectionPool):
         pool.connection_class = aio_connections.observed(cast(Any, pool.connection_class))
         _set_retry(pool, no_async_redis_retries())

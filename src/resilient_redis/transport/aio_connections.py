@@ -29,7 +29,7 @@ class ObservedConnection(Base):
     _sending = 0  # > 0 while redis-py writes: the limit is then kept here
 
     @property
-    def socket_timeout(self) -> float | None:  # type: ignore[override]
+    def socket_timeout(self) -> float | None:
         """The configured one; a blocking command's own time comes on top. The deadline is kept around the exchange."""
         if self._sending:
             # redis-py would send with asyncio.wait_for, which in Python 3.11 swallows a cancel that comes as it ends:

@@ -66,7 +66,7 @@ class Attempt(msgspec.Struct, eq=False):
         # There was no connection to be had. (BlockingConnectionPool raises a plain ConnectionError for it, so the
         # class does not tell.)
         if self.starved and isinstance(error, rx.ConnectionError):
-            error.pool_exhausted = True
+            error.pool_exhausted = True  # type: ignore[attr-defined] # for `classify`
 
     @property
     def starved(self) -> bool:

@@ -59,7 +59,7 @@ class ObservedConnection(Base):
             left = attempt.left()
             if left != NO_DEADLINE:
                 sock.settimeout(left if configured is None else min(configured, left))
-        wrapped = super()._wrap_socket_with_ssl(sock)
+        wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[misc] # only TLS connections call this
         wrapped.settimeout(configured)
         return wrapped
 

@@ -39,23 +39,27 @@ def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: A
 
 
 class CommandSurface:
-    """Single commands of one client."""
+    """Single commands. ``args`` is the client and the command's words.
 
-    def __init__(self, client: redis.Redis, now: Now, observed: bool) -> None:
-        self._client = client
+    It does not keep the client: the client keeps it, and must go when nobody else keeps it.
+    """
+
+    def __init__(self, now: Now, observed: bool) -> None:
         self._now = now
         self._observed = observed
 
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe a command."""
-        return command_call(args, options, stateful=self._client.connection is not None)
+        client, words = args
+        return command_call(words, options, stateful=client.connection is not None)
 
     def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
         """Send it by redis-py's own path, so that its callbacks, cache, metrics and instrumentors keep working."""
-        allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
+        client, words = args
+        allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
         attempt = Attempt(self._now, deadline, allowance, self._observed)
         # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
-        return exchange(attempt, args[0], redis.Redis.execute_command, self._client, *args, **options)
+        return exchange(attempt, words[0], redis.Redis.execute_command, client, *words, **options)
 
 
 class PipelineSurface:
@@ -90,10 +94,11 @@ class StepSurface:
         self._pipe = pipe
         self._now = now
         self._observed = observed
+        self._stateful = pipe.connection is not None  # asked now: the first step gets a connection
 
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe the step."""
-        return step_call(args, options, stateful=self._pipe.connection is not None)
+        return step_call(args, options, stateful=self._stateful)
 
     def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
         """Send it on the pipeline's connection."""

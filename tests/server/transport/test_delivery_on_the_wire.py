@@ -325,6 +325,16 @@ async def test_a_lost_watch_ends_in_a_watch_error(
     await face.run(pipe.reset)
 
 
+async def test_a_watch_that_was_refused_is_repeated(face: Any, proxy: FaultProxy) -> None:
+    client = face.client(proxy.url, policies=THRICE)
+    proxy.reply_error("LOADING Redis is loading the dataset in memory", 2, commands=["WATCH"])
+    pipe = client.pipeline()
+    assert await face.run(pipe.watch, "n")
+    assert pipe.watching
+    assert proxy.commands["WATCH"] == 3
+    await face.run(pipe.reset)
+
+
 async def test_a_transaction_survives_a_lost_watch(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
     client = face.client(proxy.url, policies=THRICE)
     await face.run(client.set, "n", 0)

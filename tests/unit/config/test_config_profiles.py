@@ -36,8 +36,8 @@ PROFILES: dict[str, Any] = {
         ("middle", "redis://middle", {"db": 1, "client_name": "top", "port": 1, "protocol": 2}, (Retry(),)),
         ("leaf", "redis://middle", {"db": 1, "client_name": "leaf", "port": 1, "protocol": 2}, (Retry(),)),
         ("none", "redis://middle", {"db": 1, "client_name": "leaf", "port": 1, "protocol": 2}, ()),
-        ("alone", "redis://top", {"db": 9, "client_name": "top", "port": 1}, None),
-        ("empty", "redis://top", {"db": 0, "client_name": "top", "port": 1}, None),
+        ("alone", "redis://top", {"db": 9, "client_name": "top", "port": 1}, (Timeout(1),)),
+        ("empty", "redis://top", {"db": 0, "client_name": "top", "port": 1}, (Timeout(1),)),
     ],
 )
 def test_profiles(profile: str | None, url: str, options: dict[str, Any], policies: Any) -> None:

@@ -10,13 +10,11 @@ from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.scope import Scope, apply_scope, open_scope, override_scope
 from resilient_redis.policies import Policy
 
-PLAN, OTHER = object(), object()
-
-
 def guarding(*policies: Policy) -> Plan:
     return ResiliencePipeline(list(policies)).plan
 
 
+PLAN, OTHER = guarding(), guarding()
 RETRIES, MASKS = guarding(Retry(on=OSError)), guarding(Fallback(None))
 
 
