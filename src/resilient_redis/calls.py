@@ -84,7 +84,6 @@ class Call(msgspec.Struct, eq=False):  # a Struct because its constructor is C: 
         retries_outside: a pipeline around this one repeats already, so a `Retry` here stands aside.
         fallback_outside: a fallback around this one is nearer to the user, so one here stands aside.
         overrides: what ``overrides(...)`` sets for this call; empty otherwise.
-
     """
 
     name: str
@@ -120,7 +119,6 @@ class Outcome(msgspec.Struct, eq=False):
         verdict: what this says about the server.
         retry_after: seconds that the server or a refusal asks to wait; ``None`` when unknown.
         exhausted: a `Retry` inside gave up on it.
-
     """
 
     call: Call

@@ -31,9 +31,8 @@ class ResilientRedis(ResilientClient, redis.Redis):
     Args:
         *args: as for ``redis.Redis``.
         policies: outermost first. Left out: ``Retry`` (3 attempts), ``CircuitBreaker`` (5 failures, open for 1 s
-            growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback; all attempts together
-            take at most twice the timeout, and 5 s at least. ``[]``: one
-            attempt, nothing repeated.
+            growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback; all attempts
+            together take at most twice the timeout, and 5 s at least. ``[]``: one attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
         clock: the source of time, for tests.
         **kwargs: as for ``redis.Redis``. ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
@@ -51,7 +50,6 @@ class ResilientRedis(ResilientClient, redis.Redis):
     >>> r = ResilientRedis(port=1, policies=[Fallback(None), Retry(attempts=2), Timeout(0.25)])
     >>> print(r.get("greeting"))
     None
-
     """
 
     def __init__(
@@ -126,7 +124,6 @@ class ResilientRedis(ResilientClient, redis.Redis):
 
         >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
         (Timeout(seconds=0.25, name=None),)
-
         """
         from resilient_redis.config import load_config
 

@@ -24,7 +24,6 @@ class ResilientPubSub(redis.client.PubSub):
     Raises:
         redis.ConnectionError: the policies could not get a connection back; the subscriptions are kept, and the
             next ``get_message()`` tries again.
-
     """
 
     def __init__(self, connection_pool: Any, *, plan: Plan, **kwargs: Any) -> None:

@@ -36,7 +36,6 @@ def parse_duration(value: Duration, field: str = "duration") -> float:
 
     >>> parse_duration("250ms"), parse_duration(2), parse_duration("1.5m")
     (0.25, 2.0, 90.0)
-
     """
     if isinstance(value, timedelta):
         seconds = value.total_seconds()

@@ -33,7 +33,6 @@ class RejectedError(ResilienceError):
     Attributes:
         retry_after: seconds after which another try makes sense; ``None`` when unknown.
         delivery: always ``"not_sent"``.
-
     """
 
     kind: ClassVar[Kind] = Kind.REJECTED
@@ -56,9 +55,7 @@ class RejectedError(ResilienceError):
         return (_rebuild, (type(self), self.args[0], self.retry_after, self.__dict__))
 
 
-def _rebuild(
-    cls: type[RejectedError], message: str, retry_after: float | None, state: dict[str, Any]
-) -> RejectedError:
+def _rebuild(cls: type[RejectedError], message: str, retry_after: float | None, state: dict[str, Any]) -> RejectedError:
     error = cls(message, retry_after=retry_after)
     error.__dict__.update(state)
     return error
@@ -92,7 +89,6 @@ class ConfigError(ResilienceError, ValueError):
     Attributes:
         field: the field or key path, such as ``profiles.base.policies[1].attempts``; ``""`` when it is the whole.
         problems: every message, when several things are wrong at once.
-
     """
 
     def __init__(self, message: str, *, field: str = "", problems: tuple[str, ...] = ()) -> None:
@@ -115,7 +111,6 @@ class PipelineOrderWarning(UserWarning):
         code: a stable code such as ``RR101``, for ``warnings.filterwarnings(message="RR101")``.
         reason: what happens as it stands.
         remedy: what to write instead.
-
     """
 
     def __init__(self, code: str, reason: str, remedy: str) -> None:

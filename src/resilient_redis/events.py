@@ -19,7 +19,6 @@ class Event:
 
     Attributes:
         policy: the policy's name, or its type name where it has none; ``"driver"`` for the driver itself.
-
     """
 
     policy: str
@@ -104,7 +103,10 @@ class Events:
         return bool(self._listeners)
 
     def add(self, listener: Listener) -> None:
-        """Call ``listener`` for every event from now on; once, however often it is added (Django builds a client per call)."""
+        """Call ``listener`` for every event from now on; once, however often it is added.
+
+        Django builds a client per call, each with the same listeners.
+        """
         if listener not in self._listeners:
             self._listeners = (*self._listeners, listener)
 

@@ -19,7 +19,9 @@ EXPORTED = [getattr(resilient_redis, name) for name in resilient_redis.__all__]
 
 def test_exports_are_sorted_and_complete() -> None:
     assert resilient_redis.__all__ == sorted(resilient_redis.__all__)
-    assert {"ResilientRedis", "Fallback", "Retry", "CircuitBreaker", "Timeout", "fallback"} <= set(resilient_redis.__all__)
+    assert {"ResilientRedis", "Fallback", "Retry", "CircuitBreaker", "Timeout", "fallback"} <= set(
+        resilient_redis.__all__
+    )
 
 
 @pytest.mark.parametrize("thing", EXPORTED, ids=resilient_redis.__all__)

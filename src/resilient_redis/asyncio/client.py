@@ -30,13 +30,12 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
     Args:
         *args: as for ``redis.asyncio.Redis``.
         policies: outermost first. Left out: ``Retry`` (3 attempts), ``CircuitBreaker`` (5 failures, open for 1 s
-            growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback; all attempts together
-            take at most twice the timeout, and 5 s at least. ``[]``: one
-            attempt, nothing repeated.
+            growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback; all attempts
+            together take at most twice the timeout, and 5 s at least. ``[]``: one attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
         clock: the source of time, for tests.
-        **kwargs: as for ``redis.asyncio.Redis``. ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
-            same backoff and number of tries, under our rules of what may be repeated.
+        **kwargs: as for ``redis.asyncio.Redis``. ``retry=`` of redis-py, without ``policies``, becomes our `Retry`
+            with the same backoff and number of tries, under our rules of what may be repeated.
 
     Live state (circuits, permits) hangs on the connection pool: clients over one pool share it by policy object or
     by name, and a client without ``policies`` over the pool of another client uses that one's.
@@ -53,7 +52,6 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
     ...         return await r.get("greeting")
     >>> asyncio.run(main())
     '?'
-
     """
 
     def __init__(
@@ -117,7 +115,6 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
 
         >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
         (Timeout(seconds=0.25, name=None),)
-
         """
         from resilient_redis.config import load_config
 

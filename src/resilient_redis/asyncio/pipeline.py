@@ -34,7 +34,6 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
 
         Raises:
             RejectedError: a policy refused; nothing was sent. The pipeline is empty afterwards, as after any end.
-
         """
         if not self.command_stack and not self.watching:
             return []

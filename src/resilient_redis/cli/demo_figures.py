@@ -39,7 +39,6 @@ class Row:
         p99_ms: of the calls that ended; ``None`` when none did.
         circuit: the circuit's state at the end of the second; empty without one.
         connects: connections that the client tried to open.
-
     """
 
     answered: int
@@ -67,7 +66,6 @@ class Totals:
         connects: connections that the client tried to open.
         normal_after_seconds: from the server's return until every call was answered again; ``None``: not in this run.
         errors: what failed calls raised, by class.
-
     """
 
     answered: int
@@ -110,7 +108,6 @@ def make_row(fresh: Sequence[Done], waits: Sequence[float], circuit: str, connec
         waits: for how many seconds each call under way has lasted.
         circuit: the circuit's state now.
         connects: dials in this second.
-
     """
     by_result = Counter(call.result for call in fresh)
     return Row(
@@ -133,7 +130,6 @@ def sum_up(done: Sequence[Done], waits: Sequence[float], end: float, outage: Out
         end: when the run ended.
         outage: when the server was away.
         connects: dials in all.
-
     """
     by_result = Counter(call.result for call in done)
     spans = [(call.ended - call.seconds, call.ended) for call in done] + [(end - wait, math.inf) for wait in waits]

@@ -70,7 +70,6 @@ class Side:
         shop: what the workers ask.
         dials: where the client's dials are counted.
         workers: how many.
-
     """
 
     def __init__(self, client: Any, shop: Shop, dials: Dials, workers: int) -> None:

@@ -49,7 +49,6 @@ class DemoResult:
         resilient: the guarded side's totals.
         bare: redis-py's totals.
         signal: the number of the signal that stopped it early; 0 if none did.
-
     """
 
     setting: Setting

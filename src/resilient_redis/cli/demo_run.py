@@ -85,7 +85,6 @@ def perform(stage: Stage, setting: Setting, show: Callable[[Second], None]) -> D
 
     Raises:
         ServerStartError: the server did not come back.
-
     """
     sides = _sides(stage, setting)
     watches = [Watch(side) for side in sides]

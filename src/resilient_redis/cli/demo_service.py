@@ -49,7 +49,6 @@ class Shop:
     Args:
         client: a ``redis.Redis`` or ``redis.asyncio.Redis``, guarded or not.
         guard: given a stand-in, a decorator; as ``@fallback(stand_in)`` is.
-
     """
 
     def __init__(self, client: Any, guard: Callable[[Any], Callable[[Request], Request]] | None = None) -> None:

@@ -53,7 +53,6 @@ class Stage:
     Args:
         server: a running server; the caller stops it, after `close`.
         schedule: when it is killed and comes back.
-
     """
 
     def __init__(self, server: EmbeddedServer, schedule: Schedule) -> None:
@@ -80,7 +79,6 @@ class Stage:
 
         Raises:
             ServerStartError: the server did not come back.
-
         """
         if self._failure is not None:
             raise self._failure

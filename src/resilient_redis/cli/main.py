@@ -44,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     >>> main(["--version"])
     resilient-redis 0.1.0
     0
-
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:

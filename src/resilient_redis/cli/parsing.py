@@ -14,7 +14,6 @@ class UsageError(Exception):
     Args:
         message: the whole message.
         usage: the usage lines to show above it.
-
     """
 
     def __init__(self, message: str, usage: str = "") -> None:
@@ -38,7 +37,6 @@ class Parser(argparse.ArgumentParser):
 
         Raises:
             UsageError: a word is unknown, or a value is wrong.
-
         """
         values, left = self.parse_known_args(words)
         if left:

@@ -17,7 +17,27 @@ _PER_ARGUMENT: dict[str, int] = {"MGET": 1, "HMGET": 2, "SMISMEMBER": 2, "ZMSCOR
 _DICTS = frozenset({"HGETALL"})
 _SETS = frozenset({"SMEMBERS", "SINTER", "SUNION", "SDIFF"})
 _LISTS = frozenset(
-    ["KEYS", "HKEYS", "HVALS", "LRANGE", "SORT_RO", "XRANGE", "XREVRANGE", "ZDIFF", "ZINTER", "ZUNION", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYLEX", "ZREVRANGEBYSCORE", "GEOSEARCH", "GEORADIUS_RO", "GEORADIUSBYMEMBER_RO"]
+    [
+        "KEYS",
+        "HKEYS",
+        "HVALS",
+        "LRANGE",
+        "SORT_RO",
+        "XRANGE",
+        "XREVRANGE",
+        "ZDIFF",
+        "ZINTER",
+        "ZUNION",
+        "ZRANGE",
+        "ZRANGEBYLEX",
+        "ZRANGEBYSCORE",
+        "ZREVRANGE",
+        "ZREVRANGEBYLEX",
+        "ZREVRANGEBYSCORE",
+        "GEOSEARCH",
+        "GEORADIUS_RO",
+        "GEORADIUSBYMEMBER_RO",
+    ]
 )
 _LISTS_WITH_COUNT = frozenset({"SRANDMEMBER", "HRANDFIELD", "ZRANDMEMBER"})
 """One item alone, a list once a count is given."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 _STRING_READS = "GET GETRANGE LCS MGET STRLEN SUBSTR BITCOUNT BITFIELD_RO BITPOS GETBIT PFCOUNT"
 _KEY_READS = "DBSIZE DUMP EXISTS EXPIRETIME KEYS PEXPIRETIME PTTL RANDOMKEY SORT_RO TOUCH TTL TYPE"
-_HASH_READS = (
-    "HEXISTS HEXPIRETIME HGET HGETALL HKEYS HLEN HMGET HPEXPIRETIME HPTTL HRANDFIELD HSTRLEN HTTL HVALS"
-)
+_HASH_READS = "HEXISTS HEXPIRETIME HGET HGETALL HKEYS HLEN HMGET HPEXPIRETIME HPTTL HRANDFIELD HSTRLEN HTTL HVALS"
 _LIST_READS = "LINDEX LLEN LPOS LRANGE"
 _SET_READS = "SCARD SDIFF SINTER SINTERCARD SISMEMBER SMEMBERS SMISMEMBER SRANDMEMBER SUNION"
 _ZSET_READS = (
@@ -43,7 +41,7 @@ SENT_AS: dict[str, str] = {"INCR": "INCRBY", "DECR": "DECRBY"}
 """Commands that redis-py sends under another name: who writes INCR means ``r.incr()``."""
 
 SCANS: frozenset[str] = frozenset({"SCAN", "HSCAN", "SSCAN", "ZSCAN", "CLUSTERSCAN"})
-"""Reads with a cursor: repeatable, but never answered by a fallback, since a made-up cursor would end or loop a scan."""
+"""Reads with a cursor: repeatable, but never answered by a fallback: a made-up cursor would end or loop a scan."""
 
 SERVER_QUESTIONS: frozenset[str] = frozenset({"PING", "ECHO", "TIME", "INFO", "LASTSAVE", "ROLE", "LOLWUT", "COMMAND"})
 """Questions about the server itself: repeatable, never answered by a fallback: a dead server must not look alive."""
@@ -55,7 +53,31 @@ CLAIMS: frozenset[str] = frozenset({"SETNX", "MSETNX", "HSETNX"})
 """Writes whose reply says who won. SET with NX is one too (see `resilient_redis.commands.traits`)."""
 
 CONNECTION_STEPS: frozenset[str] = frozenset(
-    ["ASKING", "AUTH", "CLIENT", "DISCARD", "EXEC", "HELLO", "MONITOR", "MULTI", "PSUBSCRIBE", "PSYNC", "PUNSUBSCRIBE", "QUIT", "READONLY", "READWRITE", "RESET", "SELECT", "SSUBSCRIBE", "SUBSCRIBE", "SUNSUBSCRIBE", "SYNC", "UNSUBSCRIBE", "UNWATCH", "WATCH"]
+    [
+        "ASKING",
+        "AUTH",
+        "CLIENT",
+        "DISCARD",
+        "EXEC",
+        "HELLO",
+        "MONITOR",
+        "MULTI",
+        "PSUBSCRIBE",
+        "PSYNC",
+        "PUNSUBSCRIBE",
+        "QUIT",
+        "READONLY",
+        "READWRITE",
+        "RESET",
+        "SELECT",
+        "SSUBSCRIBE",
+        "SUBSCRIBE",
+        "SUNSUBSCRIBE",
+        "SYNC",
+        "UNSUBSCRIBE",
+        "UNWATCH",
+        "WATCH",
+    ]
 )
 """Commands that change what a connection is."""
 

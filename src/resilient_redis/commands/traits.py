@@ -78,11 +78,11 @@ def blocking_time(args: tuple[Any, ...]) -> float:
     """
     name = command_name(args)
     if name in _LAST_ARGUMENT_SECONDS:
-        return _blocks(args[-1], 1.0)
+        return _blocks(args[len(args) - 1], 1.0)
     if name in _FIRST_ARGUMENT_SECONDS and len(args) > 1:
         return _blocks(args[1], 1.0)
     if name in _LAST_ARGUMENT_MILLISECONDS:
-        return _blocks(args[-1], 1000.0)
+        return _blocks(args[len(args) - 1], 1000.0)
     if name in _BLOCK_OPTION:
         return _block_option(args)
     return 0.0

@@ -41,7 +41,6 @@ class Document:
         root: where that table stands in the file: ``("tool", "resilient_redis")`` in a pyproject.toml.
         folder: what relative ``file:`` references start from.
         problems: what is wrong so far; the readers add to it.
-
     """
 
     data: dict[str, Any]
@@ -55,7 +54,6 @@ def read_document(source: Source) -> Document:
 
     Raises:
         ConfigError: it cannot be read, or is not what its suffix says.
-
     """
     if isinstance(source, Mapping):
         problems = Problems(MAPPING_NAME)
@@ -89,7 +87,6 @@ def read_text(name: str, *, most: int = MOST_BYTES) -> str:
 
     Raises:
         Fault: it is missing, no regular file, too big, empty, or no UTF-8 text.
-
     """
     try:
         # A pipe or a device could block for ever, so look before opening.

@@ -32,7 +32,6 @@ class ResilienceConfig:
     >>> config  # doctest: +NORMALIZE_WHITESPACE
     ResilienceConfig(url='redis://***@db/0', options={'password': '***', 'db': 1}, policies=None,
                      profile=None, source='config')
-
     """
 
     url: str | None
@@ -75,7 +74,6 @@ def load_config(source: Source, *, profile: str | None = None) -> ResilienceConf
     >>> load_config({"policies": [{"type": "retyr"}]})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     resilient_redis.errors.ConfigError: config: policies[0].type: unknown policy "retyr"; did you mean "retry"? ...
-
     """
     document = read_document(source)
     problems = document.problems

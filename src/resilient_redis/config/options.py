@@ -151,7 +151,6 @@ def read_followed(name: str, text: str, origin: str) -> Any:
 
     Raises:
         ValueError: it is none; the message does not show the text, which may be a secret.
-
     """
     wanted = _TYPES.get(name, str)
     if is_duration(wanted):

@@ -127,7 +127,6 @@ def dump_policies(policies: Iterable[Policy]) -> list[dict[str, Any]]:
 
     Raises:
         ConfigError: a policy holds something that only code can hold; it is named.
-
     """
     return [_dump(policy) for policy in policies]
 

@@ -38,7 +38,6 @@ def yaml_positions(text: str) -> Lines:
 
     Raises:
         ConfigError: pyyaml is not installed, or the text is not valid YAML.
-
     """
     try:
         return read_yaml(text).lines
@@ -51,7 +50,6 @@ def read_yaml(text: str) -> YamlDocument:
 
     Raises:
         Fault: it is not valid YAML, or unfolds to too much, or pyyaml is not installed.
-
     """
     yaml = _import_yaml()
     try:

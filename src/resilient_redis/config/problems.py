@@ -154,7 +154,6 @@ class Problems:
     Attributes:
         name: the file as the caller gave it, or ``config`` for a mapping.
         lines: finds the lines, only when there is something to locate; ``None`` for a mapping.
-
     """
 
     name: str

@@ -29,7 +29,6 @@ def follow(reference: str, folder: str) -> str:
 
     Raises:
         Fault: there is none; the message names the variable or file.
-
     """
     kind, _, where = reference.partition(":")
     return _from_environment(where) if kind == "env" else _from_file(where, folder)

@@ -148,7 +148,6 @@ def choose(sections: Sections, profile: str | None, document: Document) -> str |
 
     Raises:
         ConfigError: there is no such profile, or it is not clear which one is meant.
-
     """
     name, profiles = document.problems.name, sections.profiles
     if profile is not None:

@@ -101,8 +101,8 @@ def same_policy_twice(policies: Policies) -> Iterator[PipelineOrderWarning]:
             told.add(type(policy))
             yield PipelineOrderWarning(
                 "RR104",
-                f"there are two {type(policy).__name__} policies without names of their own, so events and describe() cannot "
-                "tell them apart, and one of them is probably left over.",
+                f"there are two {type(policy).__name__} policies without names of their own, so events and describe() "
+                "cannot tell them apart, and one of them is probably left over.",
                 "remove one, or give each a name=.",
             )
 

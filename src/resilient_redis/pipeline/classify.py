@@ -45,7 +45,7 @@ _MAX_CLIENTS = "max number of clients reached"
 def classify(call: Call, error: Exception) -> Outcome:
     """The facts about ``error``, which ended an attempt of ``call``."""
     kind, delivery, verdict = _facts(call, error)
-    if call.target == "callable" and kind not in (Kind.PROGRAMMING,):
+    if call.target == "callable" and kind != Kind.PROGRAMMING:
         # The last command of a function is not the function: whether it may run again cannot be told from it.
         delivery = "unknown"
     hint = getattr(error, "retry_after", None)

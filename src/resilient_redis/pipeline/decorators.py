@@ -62,7 +62,6 @@ def fallback(default: D, *, on: Any = (), listeners: Iterable[Listener] = ()) ->
     ...     raise redis.ConnectionError("down")
     >>> recent("ada")
     []
-
     """
     pipeline = ResiliencePipeline([Fallback(default, on=on)], listeners=listeners)
     return cast(FallbackDecorator[D], functools.partial(guard, pipeline))
@@ -88,7 +87,6 @@ def resilient(
     ...     return "pong"
     >>> ping()
     'pong'
-
     """
     if isinstance(policies, str):
         policies = _profile_policies(policies, config)
@@ -107,7 +105,9 @@ def _profile_policies(profile: str, config: Any) -> Sequence[Policy]:
         )
     policies = load_config(source, profile=profile).policies
     if policies is None:
-        raise ConfigError(f"resilient({profile!r}): this profile lists no policies; add some, or pass a list", field="policies")
+        raise ConfigError(
+            f"resilient({profile!r}): this profile lists no policies; add some, or pass a list", field="policies"
+        )
     return policies
 
 

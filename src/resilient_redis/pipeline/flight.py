@@ -16,7 +16,6 @@ from resilient_redis.events import AttemptFailed, logger
 from resilient_redis.pipeline.classify import classify, refused
 from resilient_redis.policies.base import Again, Become, Reject, Replace, Supply, Ticket, Wait
 
-
 if TYPE_CHECKING:
     from resilient_redis.pipeline.plan import Plan
 
@@ -41,7 +40,6 @@ class Flight:
     Args:
         plan: the compiled policies.
         call: what is called.
-
     """
 
     __slots__ = ("_depth", "_levels", "_tokens", "call", "hooks", "outcome", "plan", "seconds", "supplier", "ticket")

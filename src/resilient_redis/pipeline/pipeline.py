@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from resilient_redis.calls import Call
 from resilient_redis.clock import Clock
@@ -52,7 +52,6 @@ class ResiliencePipeline:
     >>> pipeline = ResiliencePipeline([Fallback(0, on=ZeroDivisionError), Timeout(1)])
     >>> pipeline.call(lambda a, b: a // b, 1, 0)
     0
-
     """
 
     def __init__(
@@ -88,7 +87,6 @@ class ResiliencePipeline:
         Raises:
             RejectedError: a policy refused; the function was not called.
             Exception: what the function raised, if no policy could help.
-
         """
         # The quiet path of the driver (see `plan`), written out here without its frames.
         plan, scope = self.plan, active_scope.get()
@@ -106,7 +104,7 @@ class ResiliencePipeline:
                 try:
                     value = function(*args, **kwargs)
                     if type(value) is CoroutineType:
-                        sync_result(value)
+                        refuse_coroutine(value)
                 except Exception as error:  # noqa: BLE001 - every failure is classified
                     flight = plan.resume(self._sync, (function, args), kwargs, quiet, started)
                     flight.fail(error)
@@ -124,8 +122,7 @@ class ResiliencePipeline:
                 result: T = drive(plan, flight, self._sync, (function, args), kwargs)
                 return result
         flight = plan.start(self._sync, (function, args), kwargs, 0.0, scope)
-        result = drive(plan, flight, self._sync, (function, args), kwargs)
-        return result
+        return cast(T, drive(plan, flight, self._sync, (function, args), kwargs))
 
     @overload
     async def acall(self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -138,7 +135,6 @@ class ResiliencePipeline:
             RejectedError: a policy refused; the function was not called.
             CallTimeoutError: it was cancelled at its deadline.
             Exception: what the function raised, if no policy could help.
-
         """
         plan, scope = self.plan, active_scope.get()
         while scope is not None and scope.closed:
@@ -204,7 +200,6 @@ class ResiliencePipeline:
         >>> with pipeline.overrides(fallback="other"):
         ...     pipeline.call({}.__getitem__, "missing")
         'other'
-
         """
         values = check_overrides(timeout, deadline, attempts, fallback)
         token = active_scope.set(override_scope(self.plan, values, active_scope.get()))
@@ -240,11 +235,12 @@ def check_overrides(
 
     Raises:
         ConfigError: an unknown name, or a value out of its range.
-
     """
     values = dict(fallback)
     for unknown in values.keys() - {"fallback"}:
-        raise ConfigError(f"overrides: {unknown!r} is unknown (known: timeout, deadline, attempts, fallback)", field=unknown)
+        raise ConfigError(
+            f"overrides: {unknown!r} is unknown (known: timeout, deadline, attempts, fallback)", field=unknown
+        )
     for name, duration in (("timeout", timeout), ("deadline", deadline)):
         if duration is not None:
             values[name] = parse_duration(duration, f"overrides.{name}")
@@ -280,7 +276,10 @@ class _SyncFunction:
     def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
         inside = enter_scope(deadline, self._plan)
         try:
-            return sync_result(args[0](*args[1], **options))
+            value = args[0](*args[1], **options)
+            if type(value) is CoroutineType:
+                refuse_coroutine(value)
+            return value
         finally:
             inside.close()
 
@@ -296,16 +295,14 @@ class _AsyncFunction(_SyncFunction):
             inside.close()
 
 
-def sync_result(value: T) -> T:
-    """Refuse a coroutine where a result is due: nothing of it has run, so nothing of it would be guarded.
+def refuse_coroutine(made: Any) -> None:
+    """A coroutine where a result is due: nothing of it has run, so nothing of it would be guarded.
 
     Raises:
-        TypeError: ``value`` is a coroutine.
+        TypeError: always.
     """
-    if isinstance(value, CoroutineType):
-        value.close()
-        raise TypeError(f"{value.__qualname__} is a coroutine function; use `await pipeline.acall(...)`")
-    return value
+    made.close()
+    raise TypeError(f"{made.__qualname__} is a coroutine function; use `await pipeline.acall(...)`")
 
 
 def enter_scope(deadline: float, plan: Plan) -> Scope:

@@ -39,7 +39,6 @@ class Quiet(msgspec.Struct, frozen=True, eq=False):
         watched: the layers that can stop being calm, with the token that says they have not.
         tokens: for all layers, what ``enter`` would have answered.
         timeout: seconds to the nearest deadline; ``inf`` for none.
-
     """
 
     watched: tuple[tuple[Layer, object], ...]
@@ -94,7 +93,9 @@ class Plan:
                 timeout = min(timeout, layer.timeout)
         return Quiet(tuple(watched), tuple(tokens), timeout)
 
-    def start(self, surface: Surface, args: Any, options: dict[str, Any], allowance: float, scope: Scope | None) -> Flight:
+    def start(
+        self, surface: Surface, args: Any, options: dict[str, Any], allowance: float, scope: Scope | None
+    ) -> Flight:
         """A call at the top of the pipeline, on the full path.
 
         Looks whether all layers have become calm, for the next call. A stale answer is harmless: each call compares

@@ -33,7 +33,6 @@ class Scope(msgspec.Struct, eq=False):
     overrides: dict[int, dict[str, Any]] | None = None
     closed: bool = False
 
-
     def close(self) -> None:
         """The call has ended. The plan is let go too: the variable may keep the scope for long."""
         self.closed = True

@@ -36,7 +36,6 @@ class LayerStore:
         rng: the source of chance for jitter; ``None`` for a fresh one.
         listeners: called for each event.
         keep_named: keep named layers as long as the store (a pool's), or only while somebody uses them.
-
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class LayerStore:
 
         Raises:
             ConfigError: an item is no policy, or one name has two definitions.
-
         """
         checked = check_policies(policies)
         key = tuple(id(policy) for policy in checked)
@@ -115,7 +113,6 @@ def check_policies(policies: Sequence[Any]) -> tuple[Policy, ...]:
 
     Raises:
         ConfigError: an item is no policy; its place and the remedy are named.
-
     """
     if isinstance(policies, Policy) or not isinstance(policies, (list, tuple)):
         raise ConfigError(f"policies: give a list of policies, not {type(policies).__name__}", field="policies")
@@ -132,7 +129,8 @@ def _policy(item: Any, index: int) -> Policy:
             f"policies[{index}]: {item.__name__} is the class; write {item.__name__}(...)", field=f"policies[{index}]"
         )
     raise ConfigError(
-        f"policies[{index}]: {type(item).__name__} is no policy; subclass resilient_redis.Policy", field=f"policies[{index}]"
+        f"policies[{index}]: {type(item).__name__} is no policy; subclass resilient_redis.Policy",
+        field=f"policies[{index}]",
     )
 
 

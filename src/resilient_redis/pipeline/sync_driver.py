@@ -21,7 +21,6 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
         args: handed to the surface as they are.
         options: handed to the surface as they are.
         allowance: seconds a blocking command may take on top of every deadline; ``inf`` for no limit.
-
     """
     quiet, scope = plan.quiet, open_scope()
     if quiet is not None and scope is None and not allowance:

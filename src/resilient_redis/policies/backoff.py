@@ -19,7 +19,6 @@ def full_jitter(attempt: int, initial: float, longest: float, rng: random.Random
 
     >>> 0 <= full_jitter(3, 0.025, 0.5, random.Random(1)) <= 0.1
     True
-
     """
     # The exponent is capped because 2.0 ** 1024 overflows; by then every bound has reached `longest`.
     return rng.random() * min(longest, initial * 2.0 ** min(attempt - 1, 62))

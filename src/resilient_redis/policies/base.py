@@ -131,7 +131,6 @@ class Layer:
         calm: a token that stands for ``enter`` while a success would change nothing here, else ``None``. While all
             layers are calm a call runs without any hook. Give another token where a call from before must not be
             taken for one of now.
-
     """
 
     policy: Any  # a subclass says which
@@ -180,8 +179,7 @@ class Policy:
 
     def describe(self) -> str:
         """One line with every effective number."""
-        shown = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
-        return shown
+        return ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self))
 
     @classmethod
     def from_spec(cls, spec: msgspec.Struct) -> Policy:
@@ -189,7 +187,6 @@ class Policy:
 
         Raises:
             ConfigError: a value is out of its range; ``field`` names it.
-
         """
         return cls(**{name: getattr(spec, name) for name in spec.__struct_fields__})
 
@@ -198,7 +195,6 @@ class Policy:
 
         Raises:
             ConfigError: a field holds something only code can hold (a callable, a pybreaker object); it is named.
-
         """
         if self.Spec is None:
             raise ConfigError(f"{self.label}: this policy has no form for files; write it in code")
@@ -206,7 +202,7 @@ class Policy:
         for field in dataclasses.fields(self):
             if field.name not in plain and not _is_default(field, getattr(self, field.name)):
                 raise ConfigError(
-                    f"{self.label}.{field.name}: only code can hold this value; leave it out to write the policy to a file",
+                    f"{self.label}.{field.name}: only code can hold this value; leave it out to write it to a file",
                     field=field.name,
                 )
         values = {name: self._plain(name, getattr(self, name)) for name in plain}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -80,7 +79,6 @@ class CircuitBreaker(Policy):
 
     >>> CircuitBreaker(fail_max=5, reset_timeout=1, reset_timeout_max=60).describe()
     'opens after 5 failures in a row, for 1 s growing to 60 s; 1 probe at a time, 1 success closes it'
-
     """
 
     fail_max: int | None = 5
@@ -141,8 +139,8 @@ class CircuitBreaker(Policy):
         for field in ("listeners", "state_storage"):
             if getattr(self, field):
                 raise ConfigError(
-                    f"CircuitBreaker.{field}: {getattr(self, field)!r} would not be used beside breaker=; give it to the "
-                    "pybreaker object",
+                    f"CircuitBreaker.{field}: {getattr(self, field)!r} would not be used beside breaker=; give it to "
+                    "the pybreaker object",
                     field=field,
                 )
         self._read(breaker)
@@ -151,13 +149,17 @@ class CircuitBreaker(Policy):
         rate, calls, seconds = self.failure_rate, self.window_calls, self.window_time
         if rate is None:
             if calls is not None or seconds is not None:
-                raise ConfigError("CircuitBreaker.failure_rate: a window needs the rate that opens it", field="failure_rate")
+                raise ConfigError(
+                    "CircuitBreaker.failure_rate: a window needs the rate that opens it", field="failure_rate"
+                )
             require(self.fail_max is not None, "CircuitBreaker", "fail_max", None, "give it, or failure_rate, or both")
             return
         is_share = isinstance(rate, (int, float)) and not isinstance(rate, bool) and 0 < rate <= 1
         require(is_share, "CircuitBreaker", "failure_rate", rate, "give a share above 0 and up to 1, such as 0.5")
         if calls is not None and seconds is not None:
-            raise ConfigError("CircuitBreaker.window_time: give window_calls or window_time, not both", field="window_time")
+            raise ConfigError(
+                "CircuitBreaker.window_time: give window_calls or window_time, not both", field="window_time"
+            )
         if calls is not None:
             self._require_count("window_calls", calls)
             require(

@@ -138,7 +138,6 @@ class Bulkhead(Policy):
 
     >>> Bulkhead(20, max_waiting=5).describe()
     '20 calls at once, 5 more wait up to 1 s'
-
     """
 
     max_concurrent: int

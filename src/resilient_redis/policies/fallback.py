@@ -119,7 +119,7 @@ def _require_copyable(name: str, value: Any) -> None:
     """Found out now, not in the outage."""
     try:
         _own_copy(value)
-    except Exception as error:  # noqa: BLE001 - whatever a copy raises
+    except Exception as error:
         raise ConfigError(
             f"Fallback.{name}: {type(value).__name__} cannot be copied for each caller; give "
             "Fallback.using(lambda call, error: ...) instead",
@@ -156,7 +156,6 @@ class Fallback(Policy):
 
     >>> Fallback(None).describe()
     'None; plain reads only'
-
     """
 
     value: Any = UNSET
@@ -183,7 +182,10 @@ class Fallback(Policy):
                     field=f"commands.{name}",
                 )
         self._set("on", matchers(self.on, "Fallback.on"))
-        for name, value in (("value", self.value), *((f"commands.{name}", value) for name, value in self.commands.items())):
+        for name, value in (
+            ("value", self.value),
+            *((f"commands.{name}", value) for name, value in self.commands.items()),
+        ):
             _require_copyable(name, value)
 
     @property
@@ -192,7 +194,9 @@ class Fallback(Policy):
         return on
 
     @classmethod
-    def using(cls, function: Callable[[Call, Exception], Any], *, writes: bool = False, name: str | None = None) -> Fallback:
+    def using(
+        cls, function: Callable[[Call, Exception], Any], *, writes: bool = False, name: str | None = None
+    ) -> Fallback:
         """A fallback that is computed: ``function(call, error)``; a coroutine function in asyncio.
 
         What it raises leaves instead of the error, with that error as its cause.
@@ -227,7 +231,9 @@ class Fallback(Policy):
         if name == "on":
             value = [dotted(matcher) for matcher in value]
         plain = super()._plain(name, value)
-        if msgspec.json.decode(msgspec.json.encode(plain)) != plain:  # bytes, sets, tuples: a file gives them back otherwise
+        if (
+            msgspec.json.decode(msgspec.json.encode(plain)) != plain
+        ):  # bytes, sets, tuples: a file gives them back otherwise
             raise ConfigError(
                 f"{self.label}.{name}: {value!r} would come back from a file as something else; a file holds numbers, "
                 "text, lists and tables",

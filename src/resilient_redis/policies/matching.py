@@ -31,7 +31,6 @@ def matchers(value: Any, field: str) -> tuple[Matcher, ...]:
 
     Raises:
         ConfigError: something in it is neither an exception type, a callable, nor the dotted name of a type.
-
     """
     if value is None:
         return ()
@@ -44,7 +43,9 @@ def _matcher(item: Any, field: str) -> Matcher:
         item = _import(item, field)
     if isinstance(item, type):
         if not issubclass(item, BaseException):
-            raise ConfigError(f"{field}: {item.__name__} is no exception type; name one, or give a predicate", field=field)
+            raise ConfigError(
+                f"{field}: {item.__name__} is no exception type; name one, or give a predicate", field=field
+            )
         return item
     if not callable(item):
         raise ConfigError(f"{field}: {item!r} is neither an exception type nor a predicate", field=field)

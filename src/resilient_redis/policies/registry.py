@@ -31,7 +31,6 @@ def register_policy(policy: type[Policy]) -> type[Policy]:
 
     Raises:
         ConfigError: it has no ``type_name`` or ``Spec``, or the name is taken by another class.
-
     """
     name = policy.type_name
     if not name or policy.Spec is None:
@@ -50,7 +49,6 @@ def policy_type(name: str) -> type[Policy] | None:
 
     Raises:
         ConfigError: the entry point cannot be loaded, or what it names is no policy with a ``Spec``.
-
     """
     known = BUILT_IN.get(name) or _registered.get(name)
     if known is not None:

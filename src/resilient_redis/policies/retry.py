@@ -82,7 +82,8 @@ class RetryLayer(Layer):
             return False
         if outcome.kind is not None and outcome.kind.refusal:
             return policy.retry_rejected and outcome.kind in _WAITABLE_REFUSALS
-        # A function without `on` gets here where `overrides(attempts=...)` raises the number: nobody named what to repeat.
+        # Without `on` a function gets here when `overrides(attempts=...)` raises the number: nobody named what to
+        # repeat.
         safe = policy.names_what_to_repeat if call.target == "callable" else self._is_safe(outcome)
         if not safe or (policy._on and not matches(error, policy._on)):
             return False
@@ -147,7 +148,9 @@ def _settle(tries: Tries, outcome: Outcome, *, exhausted: bool) -> Decision:
         if outcome.kind is None or not outcome.kind.outage:
             return Become(outcome.known_as(worst.delivery))
         if worst.error is not None:
-            worst.error.add_note(f"attempt {tries.made} then failed with {type(outcome.error).__name__} ({outcome.kind})")
+            worst.error.add_note(
+                f"attempt {tries.made} then failed with {type(outcome.error).__name__} ({outcome.kind})"
+            )
         outcome = worst
         return Become(outcome.given_up() if exhausted else outcome)
     return Become(outcome.given_up()) if exhausted and outcome.error is not None else None
@@ -191,7 +194,6 @@ class Retry(Policy):
 
     >>> Retry(attempts=3).describe()
     '3 attempts, waits 0..0.025 s doubling to 0.5 s (full jitter), 5 s in all'
-
     """
 
     attempts: int | None = None
@@ -216,7 +218,11 @@ class Retry(Policy):
         self._set("wait_initial", parse_duration(self.wait_initial, "Retry.wait_initial"))
         self._set("wait_max", parse_duration(self.wait_max, "Retry.wait_max"))
         require(
-            self._wait_max >= self._wait_initial, "Retry", "wait_max", self.wait_max, "it must not be below wait_initial"
+            self._wait_max >= self._wait_initial,
+            "Retry",
+            "wait_max",
+            self.wait_max,
+            "it must not be below wait_initial",
         )
         if self.total_time is not None and self.total_time != math.inf:
             self._set("total_time", parse_duration(self.total_time, "Retry.total_time"))

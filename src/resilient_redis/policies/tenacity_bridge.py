@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from tenacity import RetryCallState
 
 
-def state(
-    attempt: int, outcome: Outcome, now: float, waited: float, *, upcoming: float = 0.0
-) -> RetryCallState:
+def state(attempt: int, outcome: Outcome, now: float, waited: float, *, upcoming: float = 0.0) -> RetryCallState:
     """What tenacity's objects look at. The call's arguments are left out: they hold keys and values.
 
     Args:
@@ -26,7 +24,6 @@ def state(
         now: clock reading.
         waited: seconds waited between attempts so far.
         upcoming: seconds of the next wait, for ``stop_before_delay``.
-
     """
     import tenacity
 

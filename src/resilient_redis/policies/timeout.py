@@ -62,7 +62,6 @@ class Timeout(Policy):
 
     >>> Timeout("250ms").describe()
     '0.25 s for each pass through it'
-
     """
 
     seconds: Duration

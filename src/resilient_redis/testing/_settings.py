@@ -12,8 +12,7 @@ from resilient_redis.testing._find import ServerBinary
 
 HOST = "127.0.0.1"
 _FAKE_SERVER = (
-    "import sys; from fakeredis import TcpFakeServer;"
-    f"TcpFakeServer(({HOST!r}, int(sys.argv[1]))).serve_forever()"
+    f"import sys; from fakeredis import TcpFakeServer;TcpFakeServer(({HOST!r}, int(sys.argv[1]))).serve_forever()"
 )
 
 

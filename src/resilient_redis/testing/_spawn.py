@@ -119,9 +119,7 @@ class _Spawner:
         with self._lock:
             if self._jobs is None:
                 self._jobs = queue.SimpleQueue()
-                threading.Thread(
-                    target=_work, args=(self._jobs,), name="resilient-redis-spawn", daemon=True
-                ).start()
+                threading.Thread(target=_work, args=(self._jobs,), name="resilient-redis-spawn", daemon=True).start()
             self._jobs.put(job)
 
 

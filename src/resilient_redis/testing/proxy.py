@@ -59,9 +59,7 @@ class FaultProxy:
         """Listen; return the proxy itself.  OSError if its port was taken meanwhile."""
         self._closing = False
         self._loop = asyncio.SelectorEventLoop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name=f"fault-proxy-{self.port}", daemon=True
-        )
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"fault-proxy-{self.port}", daemon=True)
         self._thread.start()
         try:
             self._run(self._listen())
@@ -155,24 +153,18 @@ class FaultProxy:
             raise ValueError("trickle needs bytes_per_chunk >= 1 and interval >= 0")
         self._call(lambda: setattr(self._board, "trickle", (bytes_per_chunk, interval)))
 
-    def cut_before_request(
-        self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()
-    ) -> None:
+    def cut_before_request(self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()) -> None:
         """Reset the connection on the next `n` requests; the server never sees them."""
         self.inject("cut_before_request", n, handshake=handshake, commands=commands)
 
-    def cut_after_request(
-        self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()
-    ) -> None:
+    def cut_after_request(self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()) -> None:
         """Let the server carry out the next `n` requests, and reset before the reply gets out.
 
         Waits for the server's reply before the cut, at most a second.
         """
         self.inject("cut_after_request", n, handshake=handshake, commands=commands)
 
-    def half_reply(
-        self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()
-    ) -> None:
+    def half_reply(self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()) -> None:
         """Send the first half of the reply to each of the next `n` requests, then close."""
         self.inject("half_reply", n, handshake=handshake, commands=commands)
 

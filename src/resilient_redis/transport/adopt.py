@@ -35,7 +35,6 @@ class PoolState:
         policies: the policies of the client that made this pool; ``None`` when it was handed in.
         redis_retry: redis-py's own retry as it was set, turned into a `Retry`; ``None`` when there was none.
         defaults: the default stack for this pool, made once so that its circuit is one.
-
     """
 
     def __init__(self, clock: Clock | None, redis_retry: Retry | None) -> None:

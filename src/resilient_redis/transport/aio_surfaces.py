@@ -18,7 +18,9 @@ from resilient_redis.transport.describe_calls import command_call, pipeline_call
 Now = Callable[[], float]
 
 
-async def exchange(attempt: Attempt, name: str, function: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+async def exchange(
+    attempt: Attempt, name: str, function: Callable[..., Awaitable[Any]], *args: Any, **options: Any
+) -> Any:
     """Do one try within its deadline: one timer around connecting, sending and reading."""
     outer = current_attempt.get()
     current_attempt.set(attempt)

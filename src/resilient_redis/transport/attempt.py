@@ -28,7 +28,6 @@ class Attempt(msgspec.Struct, eq=False):
         borrowed: there was a connection to be had, or to be dialled.
         sent: the first write of the command was begun: from here on its fate is unknown.
         guarded: reads and writes keep to the deadline; else it can only be looked at afterwards.
-
     """
 
     now: Callable[[], float]
@@ -44,7 +43,6 @@ class Attempt(msgspec.Struct, eq=False):
 
         Raises:
             TimeoutError: none are left (the builtin one, which redis-py turns into its own).
-
         """
         left = self.deadline - self.now()
         if left <= 0:
@@ -78,7 +76,6 @@ class Attempt(msgspec.Struct, eq=False):
 
         Raises:
             redis.TimeoutError: the deadline has passed.
-
         """
         if self.deadline != NO_DEADLINE and self.now() >= self.deadline:
             raise rx.TimeoutError(f"{name}: the deadline had passed before it was sent")
@@ -88,7 +85,6 @@ class Attempt(msgspec.Struct, eq=False):
 
         Raises:
             redis.TimeoutError: the reply came too late.
-
         """
         if not self.guarded and self.now() > self.deadline:
             raise rx.TimeoutError(f"{name} ended after its deadline")

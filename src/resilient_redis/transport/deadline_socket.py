@@ -17,7 +17,6 @@ class DeadlineSocket:
 
     Args:
         sock: the connected socket, TLS or plain.
-
     """
 
     __slots__ = ("_applied", "_configured", "_sock")

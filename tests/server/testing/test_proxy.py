@@ -53,9 +53,7 @@ def wire(proxy: FaultProxy) -> Iterator[Wire]:
 
 @pytest.fixture
 def client(proxy: FaultProxy) -> Iterator[redis.Redis]:
-    with redis.Redis(
-        host=proxy.host, port=proxy.port, retry=Retry(NoBackoff(), 0), socket_timeout=2
-    ) as client:
+    with redis.Redis(host=proxy.host, port=proxy.port, retry=Retry(NoBackoff(), 0), socket_timeout=2) as client:
         yield client
 
 
@@ -185,17 +183,13 @@ class TestModes:
                 own_server.kill()
                 assert wire.hears_nothing()
 
-    def test_drop_replies_lets_requests_through(
-        self, proxy: FaultProxy, server: EmbeddedServer, wire: Wire
-    ) -> None:
+    def test_drop_replies_lets_requests_through(self, proxy: FaultProxy, server: EmbeddedServer, wire: Wire) -> None:
         proxy.drop_replies()
         wire.send("INCR", "n")
         assert wire.hears_nothing()
         assert server.execute("GET", "n") == b"$1\r\n1\r\n"
 
-    def test_heal_resets_connections_that_lost_bytes_and_only_those(
-        self, proxy: FaultProxy, wire: Wire
-    ) -> None:
+    def test_heal_resets_connections_that_lost_bytes_and_only_those(self, proxy: FaultProxy, wire: Wire) -> None:
         untouched = Wire(proxy)
         with untouched.socket:
             untouched.ask("PING")
@@ -217,9 +211,7 @@ class TestModes:
 
 
 class TestSpeed:
-    def test_delay_holds_each_reply_back_but_not_one_after_the_other(
-        self, proxy: FaultProxy, wire: Wire
-    ) -> None:
+    def test_delay_holds_each_reply_back_but_not_one_after_the_other(self, proxy: FaultProxy, wire: Wire) -> None:
         proxy.delay(0.1)
         began = time.monotonic()
         for _ in range(5):
@@ -328,9 +320,7 @@ class TestFaults:
         self, proxy: FaultProxy, server: EmbeddedServer
     ) -> None:
         proxy.cut_after_request()
-        client = redis.Redis(
-            host=proxy.host, port=proxy.port, db=3, client_name="me", retry=Retry(NoBackoff(), 0)
-        )
+        client = redis.Redis(host=proxy.host, port=proxy.port, db=3, client_name="me", retry=Retry(NoBackoff(), 0))
         with client, pytest.raises(redis.ConnectionError):
             client.set("k", "v")
         server.execute("SELECT", 3)

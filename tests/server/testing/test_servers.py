@@ -115,9 +115,7 @@ class TestFinding:
 
 
 class TestLife:
-    @pytest.fixture(
-        params=[pytest.param(k, marks=pytest.mark.skipif(not has(k), reason="absent")) for k in KINDS]
-    )
+    @pytest.fixture(params=[pytest.param(k, marks=pytest.mark.skipif(not has(k), reason="absent")) for k in KINDS])
     def any_server(self, request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
         with EmbeddedServer.start(prefer=request.param) as server:
             yield server
@@ -160,9 +158,7 @@ class TestLife:
         own_server.restart()
         assert own_server.execute("PING") == b"+PONG\r\n"
 
-    def test_a_paused_server_stops_without_waiting_for_the_escalation(
-        self, own_server: EmbeddedServer
-    ) -> None:
+    def test_a_paused_server_stops_without_waiting_for_the_escalation(self, own_server: EmbeddedServer) -> None:
         own_server.pause()
         began = time.monotonic()
         own_server.stop(timeout=5.0)

@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def in_child(function: Any) -> int:
-    """Run ``function`` in a forked child; its exit code is 0 if it gave True, 1 if not. A child that hangs is killed."""
+    """Run ``function`` in a forked child: exit code 0 if it gave True, 1 if not, -1 if it hung and was killed."""
     child = os.fork()
     if child == 0:
         code = 1

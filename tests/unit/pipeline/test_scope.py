@@ -10,6 +10,7 @@ from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.scope import Scope, apply_scope, open_scope, override_scope
 from resilient_redis.policies import Policy
 
+
 def guarding(*policies: Policy) -> Plan:
     return ResiliencePipeline(list(policies)).plan
 

@@ -69,9 +69,7 @@ def test_frames_are_found_however_the_stream_is_cut(frames: list[bytes], cuts: l
 )
 def test_requests_come_out_as_they_went_in(commands: list[tuple[bytes, ...]], cuts: list[int]) -> None:
     scanner = RequestScanner()
-    requests = [
-        request for piece in pieces(b"".join(map(encode, commands)), cuts) for request in scanner.feed(piece)
-    ]
+    requests = [request for piece in pieces(b"".join(map(encode, commands)), cuts) for request in scanner.feed(piece)]
     assert [request.words() for request in requests] == commands
     assert [request.raw for request in requests] == [encode(command) for command in commands]
 
