@@ -96,11 +96,8 @@ class Events:
     def __init__(self, listeners: Iterable[Listener] = ()) -> None:
         self._listeners: tuple[Listener, ...] = tuple(listeners)
         self._broken: set[int] = set()
-
-    @property
-    def heard(self) -> bool:
+        self.heard = bool(self._listeners)
         """Is anybody listening? Checked before an event is built."""
-        return bool(self._listeners)
 
     def add(self, listener: Listener) -> None:
         """Call ``listener`` for every event from now on; once, however often it is added.
@@ -109,10 +106,12 @@ class Events:
         """
         if listener not in self._listeners:
             self._listeners = (*self._listeners, listener)
+            self.heard = True
 
     def remove(self, listener: Listener) -> None:
         """Stop calling ``listener``; nothing happens if it was not there."""
         self._listeners = tuple(known for known in self._listeners if known is not listener and known != listener)
+        self.heard = bool(self._listeners)
 
     def announce(self, event: CircuitChanged) -> None:
         """Log a change of state as a warning (logger ``resilient_redis``), then hand it to every listener."""

@@ -36,6 +36,10 @@ def own_functions(cls: type[Any]) -> dict[str, Any]:
     return found
 
 
+# redis-py's asyncio PubSub dials in its `parse_response`, past its own `_execute`, which the sync one goes through.
+ONE_SIDED = {"ResilientPubSub": {"parse_response"}}
+
+
 def shape(function: Any) -> list[tuple[str, str, Any]]:
     parameters = inspect.signature(function).parameters.values()
     return [(each.name, str(each.kind), each.default) for each in parameters]
@@ -43,15 +47,15 @@ def shape(function: Any) -> list[tuple[str, str, Any]]:
 
 @pytest.mark.parametrize(("sync", "twin"), CLASSES, ids=lambda cls: cls.__name__)
 def test_twins_define_the_same_methods(sync: type[Any], twin: type[Any]) -> None:
-    assert sorted(own_functions(sync)) == sorted(own_functions(twin))
+    extra = ONE_SIDED.get(sync.__name__, set())
+    assert set(own_functions(sync)) - extra == set(own_functions(twin)) - extra
 
 
 @pytest.mark.parametrize(("sync", "twin"), CLASSES, ids=lambda cls: cls.__name__)
 def test_twins_take_the_same_arguments_with_the_same_defaults(sync: type[Any], twin: type[Any]) -> None:
     ours, theirs = own_functions(sync), own_functions(twin)
-    assert {name: shape(function) for name, function in ours.items()} == {
-        name: shape(function) for name, function in theirs.items()
-    }
+    for name in ours.keys() & theirs.keys():
+        assert shape(ours[name]) == shape(theirs[name]), name
 
 
 @pytest.mark.parametrize(("sync", "twin"), [(connections, aio_connections), (surfaces, aio_surfaces)])

@@ -56,7 +56,7 @@ async def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options
     except BaseException:
         flight.abandon()
         raise
-    return flight.leave(plan.now())
+    return flight.leave()
 
 
 async def _queue(plan: Plan, flight: Flight) -> None:

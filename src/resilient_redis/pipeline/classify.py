@@ -85,7 +85,9 @@ def _redis_facts(call: Call, error: rx.RedisError) -> tuple[Kind, Delivery, Verd
     if isinstance(error, rx.MaxConnectionsError) or getattr(error, "pool_exhausted", False):
         return Kind.POOL_EXHAUSTED, "not_sent", Verdict.NEITHER
     if isinstance(error, (rx.TimeoutError, CallTimeoutError)):
-        return Kind.TIMED_OUT, stamped, Verdict.FAILURE
+        # Time that was over before anything was begun was lost on this side: the server was not even asked.
+        begun = getattr(error, "begun", True)
+        return Kind.TIMED_OUT, stamped, Verdict.FAILURE if begun else _NEITHER
     if isinstance(error, rx.ConnectionError):
         # The server says this instead of answering the handshake: it is there, and full.
         full = _MAX_CLIENTS in str(error)

@@ -180,7 +180,7 @@ class Flight:
 
     # --- the end ---
 
-    def leave(self, now: float) -> Any:
+    def leave(self) -> Any:
         """Give the value, or raise the error with what is known about it."""
         outcome = self.outcome
         assert outcome is not None
@@ -190,7 +190,7 @@ class Flight:
         call = self.call
         # What a client inside a guarded function wrote on its error stays: it is about the command.
         if call.target != "callable" or (isinstance(error, RejectedError) and not hasattr(error, "attempts")):
-            stamp(error, outcome, now - call.started)
+            stamp(error, outcome, self.plan.now() - call.started)
         # The traceback will hold this frame and the drivers': whatever leads back to the error must go, or each
         # failed call leaves a cycle for the garbage collector.
         self.outcome = None

@@ -67,13 +67,18 @@ class Plan:
         self.hooks = tuple(_hooks(layer) for layer in layers)
         self.no_tokens: list[Any] = [None] * len(self.layers)
         self.no_levels: list[float] = [NO_DEADLINE] * len(self.layers)
+        self._restless: Layer | None = None
         self.quiet: Quiet | None = self._look()
 
     def _may_be_calm(self) -> bool:
-        if self.quiet is not None:
-            for layer, _ in self.quiet.watched:
-                if layer.calm is None:
-                    return False
+        """A quick look, since most calls come here because one certain layer is not calm."""
+        restless = self._restless
+        if restless is not None and restless.calm is None:
+            return False
+        for layer, _ in () if self.quiet is None else self.quiet.watched:
+            if layer.calm is None:
+                self._restless = layer
+                return False
         return True
 
     def _look(self) -> Quiet | None:
@@ -83,6 +88,7 @@ class Plan:
         for layer in self.layers:
             calm = layer.calm
             if calm is None:
+                self._restless = layer
                 return None
             if calm is ALWAYS_CALM:
                 tokens.append(None)

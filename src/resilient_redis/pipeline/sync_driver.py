@@ -64,7 +64,7 @@ def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options: dict
     except BaseException:
         flight.abandon()
         raise
-    return flight.leave(plan.now())
+    return flight.leave()
 
 
 def _queue(plan: Plan, flight: Flight) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextvars
 import functools
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class ObservedConnection(Base):
     """Mixin: marks borrowing and sending on the current attempt."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
+    _dial: asyncio.Task[None] | None = None  # connecting and shaking hands, while under way
     _sending = 0  # > 0 while redis-py writes: the limit is then kept here
 
     @property
@@ -54,12 +56,58 @@ class ObservedConnection(Base):
         await super().connect()
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
+        """Connect and shake hands. A waiter whose time is over leaves; the dial goes on, for the next who borrows it.
+
+        Otherwise a deadline shorter than a dial would throw away every dial, and after an outage many callers at
+        once would never get through.
+        """
+        dial = self._dial_under_way()
+        if dial is not None and dial is asyncio.current_task():
+            await super().connect_check_health(*args, **kwargs)
+            return
+        if dial is not None:
+            try:
+                await _share(dial)
+            except (rx.RedisError, OSError):
+                pass  # it was begun for somebody else, perhaps while the server was still down: now for oneself
+        if not self.is_connected:
+            await _share(self._start_dial(args, kwargs))
+
+    def _start_dial(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Task[None]:
+        context = contextvars.copy_context()
+        context.run(current_attempt.set, None)  # the dial is nobody's attempt: it may outlive this one
+        dial = asyncio.get_running_loop().create_task(self._dial_to_the_end(args, kwargs), context=context)
+        dial.add_done_callback(self._dial_ended)
+        self._dial = dial
+        return dial
+
+    async def _dial_to_the_end(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Ends connected or disconnected, whatever is thrown, a cancel included."""
         try:
             await super().connect_check_health(*args, **kwargs)
         except BaseException:
             await self.disconnect(nowait=True)
             raise
+
+    def _dial_ended(self, dial: asyncio.Task[None]) -> None:
+        if self._dial is dial:
+            self._dial = None
+        if not dial.cancelled():
+            dial.exception()  # seen, though its waiter may have left: asyncio would report it as lost
+
+    def _dial_under_way(self) -> asyncio.Task[None] | None:
+        dial = self._dial
+        if dial is None or dial.done() or dial.get_loop() is not asyncio.get_running_loop():
+            return None
+        return dial
+
+    async def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's; a dial that is under way ends too."""
+        dial = self._dial_under_way()
+        if dial is not None and dial is not asyncio.current_task():
+            self._dial = None
+            dial.cancel()
+        await super().disconnect(*args, **kwargs)
 
     async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """The handshake: nothing of the command is sent yet."""
@@ -78,16 +126,16 @@ class ObservedConnection(Base):
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, with a mark on the attempt right before the first write."""
-        attempt, aside = current_attempt.get(), self._aside
+        attempt = current_attempt.get()
         if attempt is not None:
             attempt.borrowed = True
-        if not self.is_connected:
+        if self._dial is not None or not self.is_connected:
             await self.connect_check_health(check_health=False)
         if check_health:
             await self.check_health()
         limit = self.socket_timeout
         if attempt is not None:
-            if not aside:
+            if not self._aside:
                 attempt.sent = True
             if limit is not None and attempt.deadline - attempt.now() <= limit:
                 limit = None  # the timer around the exchange is nearer
@@ -102,6 +150,17 @@ class ObservedConnection(Base):
             raise rx.TimeoutError("Timeout writing to socket") from None
         finally:
             self._sending -= 1
+
+
+async def _share(dial: asyncio.Task[None]) -> None:
+    """Wait for a dial without ending it."""
+    try:
+        await asyncio.shield(dial)
+    except asyncio.CancelledError:
+        me = asyncio.current_task()
+        if dial.cancelled() and me is not None and not me.cancelling():
+            raise rx.ConnectionError("the connection was closed while it was being dialled") from None
+        raise
 
 
 _STOCK_SENDS = (stock.AbstractConnection.send_packed_command, stock.AbstractConnection.send_command)

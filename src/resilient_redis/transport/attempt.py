@@ -49,13 +49,6 @@ class Attempt(msgspec.Struct, eq=False):
             raise builtins.TimeoutError("the deadline has passed")
         return left
 
-    def socket_limit(self, configured: float | None) -> float | None:
-        """Seconds that the next read or write may take; ``None`` for no limit."""
-        limit = NO_DEADLINE if configured is None else configured + self.allowance
-        if self.deadline != NO_DEADLINE:
-            limit = min(limit, self.left())
-        return None if limit == NO_DEADLINE else limit
-
     def stamp(self, error: Any) -> None:
         """Write on ``error`` how far the command got. Where that is not known, nothing is written."""
         if not self.observed:
@@ -78,7 +71,9 @@ class Attempt(msgspec.Struct, eq=False):
             redis.TimeoutError: the deadline has passed.
         """
         if self.deadline != NO_DEADLINE and self.now() >= self.deadline:
-            raise rx.TimeoutError(f"{name}: the deadline had passed before it was sent")
+            error: Any = rx.TimeoutError(f"{name}: the deadline had passed before it was sent")
+            error.begun = False
+            raise error
 
     def check_afterwards(self, name: str) -> None:
         """For connections that cannot keep to a deadline: was it kept?

@@ -72,6 +72,8 @@ class ObservedConnection(Base):
 
     def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Ends connected or disconnected, whatever is thrown: a half-made handshake must not reach the pool."""
+        if vars(self)["_sock"] is not None:
+            return  # as for nearly every command
         try:
             super().connect_check_health(*args, **kwargs)
         except BaseException:

@@ -6,10 +6,16 @@ take for ever under it. It stands outside the TLS wrap, so TLS reads are bounded
 
 from __future__ import annotations
 
+import builtins
 import socket
 from typing import Any
 
-from resilient_redis.transport.attempt import current_attempt
+from resilient_redis.calls import NO_DEADLINE
+from resilient_redis.transport.attempt import Attempt, current_attempt
+
+_TOLERANCE = 0.001
+"""Seconds by which a deadline may be missed. Each ``settimeout`` is a system call that lets go of the interpreter lock,
+and with many threads getting that back is what costs: a limit that is near enough is left as it is."""
 
 
 class DeadlineSocket:
@@ -19,25 +25,40 @@ class DeadlineSocket:
         sock: the connected socket, TLS or plain.
     """
 
-    __slots__ = ("_applied", "_configured", "_sock")
+    __slots__ = ("_applied", "_configured", "_sock", "fileno", "pending")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        # redis-py asks for both before each command. By `__getattr__`, a `pending` that is not there costs 2 µs.
+        self.fileno = sock.fileno
+        self.pending = getattr(sock, "pending", int)  # TLS: decrypted bytes held back; a plain socket has none
         self._configured = self._applied = sock.gettimeout()
 
     def recv_into(self, *args: Any) -> int:
         """``socket.recv_into`` within the time left."""
-        self._limit()
+        attempt = current_attempt.get()
+        if attempt is not None:
+            self._bound(attempt)
+        elif self._applied != self._configured:
+            self.settimeout(self._configured)
         return self._sock.recv_into(*args)
 
     def recv(self, *args: Any) -> bytes:
         """``socket.recv`` within the time left."""
-        self._limit()
+        attempt = current_attempt.get()
+        if attempt is not None:
+            self._bound(attempt)
+        elif self._applied != self._configured:
+            self.settimeout(self._configured)
         return self._sock.recv(*args)
 
     def sendall(self, data: Any) -> None:
         """``socket.sendall`` within the time left: Python bounds the whole of it, not each part."""
-        self._limit()
+        attempt = current_attempt.get()
+        if attempt is not None:
+            self._bound(attempt)
+        elif self._applied != self._configured:
+            self.settimeout(self._configured)
         self._sock.sendall(data)
 
     def settimeout(self, seconds: float | None) -> None:
@@ -49,15 +70,21 @@ class DeadlineSocket:
         """The configured timeout."""
         return self._configured
 
-    def _limit(self) -> None:
-        attempt = current_attempt.get()
-        limit = self._configured
-        if attempt is not None and limit != 0:  # 0 is a look at what is there, not a wait
-            attempt.guarded = True
-            limit = attempt.socket_limit(limit)
-        if limit != self._applied:
-            self._applied = limit
-            self._sock.settimeout(limit)
+    def _bound(self, attempt: Attempt) -> None:
+        """Let the next read or write take what is left to the deadline, or the configured timeout if that is less."""
+        configured = self._configured
+        if configured == 0:
+            return  # a look at what is there, not a wait
+        attempt.guarded = True
+        limit = NO_DEADLINE if configured is None else configured + attempt.allowance
+        left = attempt.deadline - attempt.now()
+        if left <= 0:
+            raise builtins.TimeoutError("the deadline has passed")
+        limit = min(limit, left)
+        applied = NO_DEADLINE if self._applied is None else self._applied
+        if limit != applied and not abs(limit - applied) < min(_TOLERANCE, limit / 10):
+            self._applied = None if limit == NO_DEADLINE else limit
+            self._sock.settimeout(self._applied)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

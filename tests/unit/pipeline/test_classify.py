@@ -10,6 +10,7 @@ import redis.exceptions as rx
 from resilient_redis import BulkheadFullError, CallTimeoutError, CircuitOpenError, ConfigError, RejectedError
 from resilient_redis.calls import Call, Kind, Verdict
 from resilient_redis.pipeline.classify import classify, refused
+from resilient_redis.transport.attempt import Attempt
 
 SUCCESS, FAILURE, NEITHER = Verdict.SUCCESS, Verdict.FAILURE, Verdict.NEITHER
 GET = ("GET", "command")
@@ -202,3 +203,11 @@ def test_every_error_class_of_redis_py_is_classified() -> None:
 def test_an_outcome_shows_no_message() -> None:
     outcome = classify(Call("GET", "command", ("GET", "secret")), rx.ResponseError("WRONGTYPE secret"))
     assert repr(outcome) == "<Outcome command of GET: ResponseError, unknown>"
+
+
+def test_a_deadline_that_passed_before_anything_was_begun_is_not_the_servers_fault() -> None:
+    attempt = Attempt(now=lambda: 2.0, deadline=1.0, allowance=0.0, observed=True)
+    with pytest.raises(rx.TimeoutError) as caught:
+        attempt.check_before("GET")
+    outcome = classify(Call("GET", "command"), caught.value)
+    assert (outcome.kind, outcome.verdict) == (Kind.TIMED_OUT, Verdict.NEITHER)
