@@ -62,5 +62,5 @@ def docs_examples(session: nox.Session) -> None:
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
     """Benchmarks: side by side, ratios. Not part of CI: nothing passes or fails by time."""
-    session.install(".[test]")
+    session.install(".[test]", "pyresilience", "interlock-cb", "redress")  # the contenders; all optional
     session.run("python", "-m", "benchmarks", *session.posargs)

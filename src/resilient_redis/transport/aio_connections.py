@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import contextvars
 import functools
 from typing import TYPE_CHECKING, Any
@@ -66,10 +67,9 @@ class ObservedConnection(Base):
             await super().connect_check_health(*args, **kwargs)
             return
         if dial is not None:
-            try:
+            # It was begun for somebody else, perhaps while the server was still down: if it fails, now for oneself.
+            with contextlib.suppress(rx.RedisError, OSError):
                 await _share(dial)
-            except (rx.RedisError, OSError):
-                pass  # it was begun for somebody else, perhaps while the server was still down: now for oneself
         if not self.is_connected:
             await _share(self._start_dial(args, kwargs))
 

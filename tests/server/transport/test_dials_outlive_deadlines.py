@@ -1,4 +1,4 @@
-"""An attempt's deadline ends the wait for a dial, not the dial (asyncio; in sync the caller dials in its own thread)."""
+"""In asyncio an attempt's deadline ends the wait for a dial, not the dial. (A sync caller dials in its own thread.)"""
 
 from __future__ import annotations
 
