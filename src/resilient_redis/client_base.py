@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from os import PathLike
+from typing import Any, Self
 
 from resilient_redis.clock import Clock
 from resilient_redis.durations import Duration
@@ -31,7 +32,7 @@ class ResilientClient:
 
     connection_pool: Any
     _plan: Plan
-    _owns_pool: bool
+    from_url: Callable[..., Any]  # both clients'
 
     def _guard(
         self, policies: Sequence[Policy] | None, listeners: Iterable[Listener], clock: Clock | None, *, owns_pool: bool
@@ -48,6 +49,34 @@ class ResilientClient:
             state.store.runtime.events.add(listener)
         self._plan = state.store.plan(chosen)
         return state
+
+    @classmethod
+    def from_config(
+        cls, source: str | PathLike[str] | Mapping[str, Any], *, profile: str | None = None, **kwargs: Any
+    ) -> Self:
+        """A client from a TOML, JSON or YAML file, or from a mapping of the same shape.
+
+        Args:
+            source: the file's path, or the mapping.
+            profile: which of its profiles; ``None`` for the top level or the only one.
+            **kwargs: as for `from_url`; they win over the file.
+
+        Raises:
+            ConfigError: anything wrong in it, all at once, each with file, line, key, value and remedy.
+
+        >>> from resilient_redis import ResilientRedis
+        >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
+        (Timeout(seconds=0.25, name=None),)
+        """
+        from resilient_redis.config import load_config
+
+        found = load_config(source, profile=profile)
+        options: dict[str, Any] = {"policies": found.policies, "url": found.url, **found.options, **kwargs}
+        url = options.pop("url")
+        if url is not None:
+            made: Self = cls.from_url(url, **options)
+            return made
+        return cls(**options)
 
     @property
     def policies(self) -> tuple[Policy, ...]:

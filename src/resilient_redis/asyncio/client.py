@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from os import PathLike
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import redis.asyncio
@@ -98,32 +97,6 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         client.auto_close_connection_pool = True
         adopt(pool).policies = client.policies
         return client
-
-    @classmethod
-    def from_config(
-        cls, source: str | PathLike[str] | Mapping[str, Any], *, profile: str | None = None, **kwargs: Any
-    ) -> Self:
-        """A client from a TOML, JSON or YAML file, or from a mapping of the same shape.
-
-        Args:
-            source: the file's path, or the mapping.
-            profile: which of its profiles; ``None`` for the top level or the only one.
-            **kwargs: as for `from_url`; they win over the file.
-
-        Raises:
-            ConfigError: anything wrong in it, all at once, each with file, line, key, value and remedy.
-
-        >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
-        (Timeout(seconds=0.25, name=None),)
-        """
-        from resilient_redis.config import load_config
-
-        found = load_config(source, profile=profile)
-        options: dict[str, Any] = {"policies": found.policies, "url": found.url, **found.options, **kwargs}
-        url = options.pop("url")
-        if url is not None:
-            return cls.from_url(url, **options)
-        return cls(**options)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command through the policies."""

@@ -148,6 +148,9 @@ class ObservedConnection(Base):
                     await super().send_packed_command(command, check_health=False)
         except builtins.TimeoutError:
             raise rx.TimeoutError("Timeout writing to socket") from None
+        except (AttributeError, RuntimeError) as error:
+            # What asyncio's and uvloop's transports raise when the connection is lost in the very moment of the write.
+            raise rx.ConnectionError("the connection was lost while writing to it") from error
         finally:
             self._sending -= 1
 

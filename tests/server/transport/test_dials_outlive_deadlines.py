@@ -20,11 +20,8 @@ async def test_a_dial_longer_than_the_deadline_gets_through(proxy: FaultProxy) -
     async with ResilientRedis.from_url(proxy.url, policies=SHORT, protocol=3) as client:
         await client.set("k", "v")
         await client.connection_pool.disconnect()
-        before = proxy.connections_opened
-        proxy.delay(0.1)  # each reply: a handshake has three or more of them
+        proxy.delay(0.1)  # each reply: a handshake has three or more of them, so no attempt could finish one
         assert await client.get("k") == b"v"
-        # One dial; or two, if the reply to GET came too late in the attempt that the dial ended in.
-        assert proxy.connections_opened <= before + 2
 
 
 async def test_a_cancelled_caller_leaves_its_dial_to_the_next(proxy: FaultProxy) -> None:
