@@ -54,7 +54,9 @@ class ObservedConnection(Base):
         attempt = current_attempt.get()
         if attempt is not None:
             attempt.borrowed = True
-        await super().connect()
+        # A pool asks before each command: no detour through redis-py's retry object.
+        if self._dial is not None or not self.is_connected:
+            await super().connect()
 
     async def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Connect and shake hands. A waiter whose time is over leaves; the dial goes on, for the next who borrows it.
@@ -131,7 +133,7 @@ class ObservedConnection(Base):
             attempt.borrowed = True
         if self._dial is not None or not self.is_connected:
             await self.connect_check_health(check_health=False)
-        if check_health:
+        if check_health and self.health_check_interval:
             await self.check_health()
         limit = self.socket_timeout
         if attempt is not None:

@@ -68,7 +68,8 @@ class ObservedConnection(Base):
         attempt = current_attempt.get()
         if attempt is not None:
             attempt.borrowed = True
-        super().connect()
+        if vars(self)["_sock"] is None:  # a pool asks before each command: no detour through redis-py's retry object
+            super().connect()
 
     def connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """Ends connected or disconnected, whatever is thrown: a half-made handshake must not reach the pool."""
@@ -102,7 +103,7 @@ class ObservedConnection(Base):
             attempt.borrowed = True
             if not self._sock:
                 self.connect_check_health(check_health=False)
-            if check_health:
+            if check_health and self.health_check_interval:
                 self.check_health()
             check_health = False
             attempt.sent = True
