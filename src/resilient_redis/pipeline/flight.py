@@ -1,6 +1,6 @@
 """One call's way down through the layers and back up: pure navigation, no calling, no waiting.
 
-The drivers ask `advance` what to do next and report back with `succeed`, `fail`, `resumed` or `supplied`. Sync and
+The drivers ask `advance` what to do next and report back with `succeed`, `fail`, `granted` or `refused`. Sync and
 asyncio share every line of this; they differ only in how they carry a step out.
 """
 

@@ -60,10 +60,10 @@ class CircuitBreakerLayer(Layer):
     @property
     def retry_after(self) -> float | None:
         """Seconds until the next probe is let through; ``None`` when not open."""
-        machine = self._machine
-        if machine.period.state != "open":
+        period = self._machine.period  # read once: it may change in another thread
+        if period.state != "open":
             return None
-        return max(0.0, machine.period.since + machine.open_for - self.runtime.clock.monotonic())
+        return max(0.0, period.until - self.runtime.clock.monotonic())
 
     def isolate(self) -> None:
         """Open the circuit by hand; it stays open until `reset`."""
