@@ -13,11 +13,11 @@ from resilient_redis.client_pipeline import ResilientPipeline
 from resilient_redis.client_pubsub import ResilientPubSub
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
+from resilient_redis.connections.observed import is_observed
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.sync_driver import call
 from resilient_redis.policies.base import Policy
 from resilient_redis.transport.adopt import adopt, no_redis_retries
-from resilient_redis.transport.connections import is_observed
 from resilient_redis.transport.surfaces import CommandSurface
 
 

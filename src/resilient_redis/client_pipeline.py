@@ -7,10 +7,10 @@ from typing import Any
 import redis.client
 from redis.exceptions import WatchError
 
+from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.observed import is_observed
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.sync_driver import call
-from resilient_redis.transport.attempt import current_attempt
-from resilient_redis.transport.connections import is_observed
 from resilient_redis.transport.describe_calls import pipeline_allowance
 from resilient_redis.transport.surfaces import PipelineSurface, StepSurface
 

@@ -9,9 +9,9 @@ import redis.client
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from resilient_redis.connections.observed import is_observed
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.sync_driver import call
-from resilient_redis.transport.connections import is_observed
 from resilient_redis.transport.surfaces import PubSubSurface
 
 

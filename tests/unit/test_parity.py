@@ -14,7 +14,8 @@ from resilient_redis import client, client_pipeline, client_pubsub
 from resilient_redis.asyncio import client as aclient
 from resilient_redis.asyncio import pipeline as apipeline
 from resilient_redis.asyncio import pubsub as apubsub
-from resilient_redis.transport import aio_connections, aio_surfaces, connections, surfaces
+from resilient_redis.connections import aio_observed, observed
+from resilient_redis.transport import aio_surfaces, surfaces
 
 CLASSES = [
     (client.ResilientRedis, aclient.ResilientRedis),
@@ -58,7 +59,7 @@ def test_twins_take_the_same_arguments_with_the_same_defaults(sync: type[Any], t
         assert shape(ours[name]) == shape(theirs[name]), name
 
 
-@pytest.mark.parametrize(("sync", "twin"), [(connections, aio_connections), (surfaces, aio_surfaces)])
+@pytest.mark.parametrize(("sync", "twin"), [(observed, aio_observed), (surfaces, aio_surfaces)])
 def test_twin_modules_define_the_same_names(sync: ModuleType, twin: ModuleType) -> None:
     def public(module: ModuleType) -> set[str]:
         return {

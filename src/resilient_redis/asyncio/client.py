@@ -12,11 +12,11 @@ from resilient_redis.asyncio.pubsub import ResilientPubSub
 from resilient_redis.client_base import ResilientClient, separate_ours
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
+from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.policies.base import Policy
 from resilient_redis.transport.adopt import adopt, no_async_redis_retries
-from resilient_redis.transport.aio_connections import is_observed
 from resilient_redis.transport.aio_surfaces import CommandSurface
 
 

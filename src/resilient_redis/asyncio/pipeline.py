@@ -7,11 +7,11 @@ from typing import Any
 import redis.asyncio.client
 from redis.exceptions import WatchError
 
+from resilient_redis.connections.aio_observed import is_observed
+from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.pipeline.plan import Plan
-from resilient_redis.transport.aio_connections import is_observed
 from resilient_redis.transport.aio_surfaces import PipelineSurface, StepSurface
-from resilient_redis.transport.attempt import current_attempt
 from resilient_redis.transport.describe_calls import pipeline_allowance
 
 

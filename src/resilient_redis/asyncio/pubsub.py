@@ -9,9 +9,9 @@ import redis.asyncio.client
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.pipeline.plan import Plan
-from resilient_redis.transport.aio_connections import is_observed
 from resilient_redis.transport.aio_surfaces import PubSubSurface
 
 

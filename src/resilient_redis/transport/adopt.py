@@ -17,12 +17,12 @@ import redis.retry
 from redis.backoff import NoBackoff
 
 from resilient_redis.clock import Clock
+from resilient_redis.connections import aio_observed, observed
+from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.errors import ConfigError
 from resilient_redis.pipeline.store import LayerStore, check_policies
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.retry import Retry
-from resilient_redis.transport import aio_connections, connections
-from resilient_redis.transport.attempt import current_attempt
 
 _ATTRIBUTE = "_resilient_redis"
 
@@ -81,10 +81,10 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
     if given is not None:
         state.policies = check_policies(given)
     if isinstance(pool, redis.asyncio.ConnectionPool):
-        pool.connection_class = aio_connections.observed(cast(Any, pool.connection_class))
+        pool.connection_class = aio_observed.observed(cast(Any, pool.connection_class))
         _set_retry(pool, no_async_redis_retries())
     else:
-        pool.connection_class = connections.observed(pool.connection_class)
+        pool.connection_class = observed.observed(pool.connection_class)
         _set_retry(pool, no_redis_retries())
         if isinstance(pool, redis.BlockingConnectionPool):
             pool.__class__ = _bounded(type(pool))

@@ -12,7 +12,7 @@ import redis.exceptions as rx
 
 from resilient_redis.calls import Call
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
-from resilient_redis.transport.attempt import Attempt, current_attempt
+from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
 
 Now = Callable[[], float]

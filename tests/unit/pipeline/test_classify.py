@@ -9,8 +9,8 @@ import redis.exceptions as rx
 
 from resilient_redis import BulkheadFullError, CallTimeoutError, CircuitOpenError, ConfigError, RejectedError
 from resilient_redis.calls import Call, Kind, Verdict
+from resilient_redis.connections.attempt import Attempt
 from resilient_redis.pipeline.classify import classify, refused
-from resilient_redis.transport.attempt import Attempt
 
 SUCCESS, FAILURE, NEITHER = Verdict.SUCCESS, Verdict.FAILURE, Verdict.NEITHER
 GET = ("GET", "command")

@@ -11,7 +11,7 @@ import socket
 from typing import Any
 
 from resilient_redis.calls import NO_DEADLINE
-from resilient_redis.transport.attempt import Attempt, current_attempt
+from resilient_redis.connections.attempt import Attempt, current_attempt
 
 _TOLERANCE = 0.001
 """Seconds by which a deadline may be missed. Each ``settimeout`` is a system call that lets go of the interpreter lock,

@@ -13,7 +13,8 @@ import redis.asyncio
 
 import resilient_redis.asyncio
 from resilient_redis import Fallback, ResilientRedis, Retry, Timeout
-from resilient_redis.transport import aio_connections, connections
+from resilient_redis.connections import aio_observed
+from resilient_redis.connections import observed as sync_observed
 
 FAKE = fakeredis.FakeRedis().connection_pool.connection_class
 FAKE_ASYNC = fakeredis.FakeAsyncRedis().connection_pool.connection_class
@@ -65,10 +66,10 @@ def test_a_connection_class_that_sends_its_own_way_is_left_alone() -> None:
     class OwnAsync(redis.asyncio.Connection):
         async def send_packed_command(self, command: Any, check_health: bool = True) -> None: ...
 
-    assert connections.observed(Own) is Own
-    assert aio_connections.observed(OwnAsync) is OwnAsync
-    assert not connections.is_observed(Own)
-    assert not aio_connections.is_observed(OwnAsync)
+    assert sync_observed.observed(Own) is Own
+    assert aio_observed.observed(OwnAsync) is OwnAsync
+    assert not sync_observed.is_observed(Own)
+    assert not aio_observed.is_observed(OwnAsync)
 
 
 def test_a_connection_class_that_sends_as_redis_py_does_is_observed_once() -> None:
@@ -76,7 +77,7 @@ def test_a_connection_class_that_sends_as_redis_py_does_is_observed_once() -> No
 
     class OwnAsync(redis.asyncio.SSLConnection): ...
 
-    for observed, cls in ((connections.observed, Own), (aio_connections.observed, OwnAsync)):
+    for observed, cls in ((sync_observed.observed, Own), (aio_observed.observed, OwnAsync)):
         made = observed(cls)
         assert issubclass(made, cls)
         assert made is not cls
@@ -102,7 +103,7 @@ def test_a_reply_lost_on_any_connection_leaves_the_fate_unknown(own_way: bool) -
 
     pool = redis.ConnectionPool(connection_class=Losing, server=fakeredis.FakeServer(), host="fake", port=1)
     client = ResilientRedis(connection_pool=pool, policies=[Retry(attempts=3, wait_initial=0, wait_max=0)])
-    assert connections.is_observed(pool.connection_class) is not own_way
+    assert sync_observed.is_observed(pool.connection_class) is not own_way
     client.ping()
     for connection in pool._available_connections:
         connection.losing = True

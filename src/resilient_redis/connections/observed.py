@@ -1,4 +1,4 @@
-"""redis-py connections that know the attempt they serve. Twin of `aio_connections`.
+"""redis-py connections that know the attempt they serve. Twin of `aio_observed`.
 
 The class is derived from whatever connection class a pool uses, so TLS, unix sockets, Sentinel's connections and a
 user's own subclasses keep what they do.
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import redis.connection
 
 from resilient_redis.calls import NO_DEADLINE
-from resilient_redis.transport.addresses import last_good
-from resilient_redis.transport.attempt import current_attempt
-from resilient_redis.transport.deadline_socket import DeadlineSocket
+from resilient_redis.connections.addresses import last_good
+from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.deadline_socket import DeadlineSocket
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection as Base

@@ -1,4 +1,4 @@
-"""redis.asyncio connections that know the attempt they serve. Twin of `connections`.
+"""redis.asyncio connections that know the attempt they serve. Twin of `observed`.
 
 Deadlines are not kept here but around the whole exchange (`aio_surfaces`), by one timer.
 """
@@ -16,7 +16,7 @@ import redis.asyncio.connection as stock
 import redis.exceptions as rx
 
 from resilient_redis.calls import NO_DEADLINE
-from resilient_redis.transport.attempt import current_attempt
+from resilient_redis.connections.attempt import current_attempt
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection as Base

@@ -1,0 +1,1 @@
+"""redis-py connections that know which attempt they serve and in what state they are; below the pool."""
