@@ -36,6 +36,7 @@ class Kind(enum.StrEnum):
     TIMED_OUT = "timed_out"  # a deadline passed
     REFUSED = "refused"  # the server said "not now": LOADING, READONLY, max clients …
     POOL_EXHAUSTED = "pool_exhausted"  # no connection free on this side
+    POOL_CLOSED = "pool_closed"  # this side is shutting down
     CIRCUIT_OPEN = "circuit_open"
     BULKHEAD_FULL = "bulkhead_full"
     REJECTED = "rejected"  # refused by a policy of somebody else's
@@ -45,8 +46,8 @@ class Kind(enum.StrEnum):
     FOREIGN = "foreign"  # an exception of a guarded function that is none of the above
 
 
-_OUTAGES = "unreachable timed_out refused pool_exhausted circuit_open bulkhead_full rejected".split()
-_REFUSALS = "pool_exhausted circuit_open bulkhead_full rejected".split()
+_OUTAGES = "unreachable timed_out refused pool_exhausted pool_closed circuit_open bulkhead_full rejected".split()
+_REFUSALS = "pool_exhausted pool_closed circuit_open bulkhead_full rejected".split()
 for _kind in Kind:
     # Attributes rather than sets: hashing an enum member is a Python call, and these are asked for in every refusal.
     _kind.outage = _kind.value in _OUTAGES

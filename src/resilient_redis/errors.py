@@ -76,6 +76,48 @@ class BulkheadFullError(RejectedError, redis.exceptions.ConnectionError):
     kind: ClassVar[Kind] = Kind.BULKHEAD_FULL
 
 
+class PoolTimeoutError(RejectedError, redis.exceptions.MaxConnectionsError):
+    """No connection came free in time. The message has the pool's numbers.
+
+    Caught by ``except redis.ConnectionError`` too, as what redis-py's pools raise is.
+    """
+
+    kind: ClassVar[Kind] = Kind.POOL_EXHAUSTED
+
+
+class PoolSaturatedError(RejectedError, redis.exceptions.MaxConnectionsError):
+    """As many borrowers as ``max_waiting`` allows wait already."""
+
+    kind: ClassVar[Kind] = Kind.POOL_EXHAUSTED
+
+
+class PoolClosedError(RejectedError, redis.exceptions.ConnectionError):
+    """The pool is draining or closed; it stays so."""
+
+    kind: ClassVar[Kind] = Kind.POOL_CLOSED
+
+
+class DialFailedError(RejectedError, redis.exceptions.ConnectionError):
+    """Somebody else's dial has just failed, and the pool pauses before the next one; ``retry_after`` says how long.
+
+    The failure itself leaves once, with the borrower for whom the dial was made, as redis-py's own error. So a
+    circuit breaker counts one failure however many waited. ``__cause__`` is that error.
+    """
+
+    kind: ClassVar[Kind] = Kind.UNREACHABLE
+
+
+class PoolReturnError(ResilienceError, KeyError):
+    """A connection was given back that is not lent: twice, or to another pool. Nothing else came of it.
+
+    A ``KeyError`` too, as redis-py's asyncio pool raises.
+    """
+
+    def __str__(self) -> str:
+        """The message; a KeyError's would be in quotes."""
+        return str(self.args[0])
+
+
 class CallTimeoutError(ResilienceError, redis.exceptions.TimeoutError, builtins.TimeoutError):
     """A guarded coroutine did not end before its deadline, and was cancelled.
 

@@ -78,6 +78,29 @@ class AttemptFailed(Event):
     delivery: str
 
 
+@dataclass(frozen=True, slots=True)
+class PoolEvent(Event):
+    """Base of what a connection pool tells; ``policy`` is ``"pool"``, ``pool`` its name."""
+
+    pool: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeakSuspected(PoolEvent):
+    """A connection is out for ``seconds``, longer than ``leak_threshold``; ``place`` borrowed it."""
+
+    seconds: float
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeakReturned(PoolEvent):
+    """A connection that was reported as a leak came back after ``seconds``."""
+
+    seconds: float
+    place: str
+
+
 Listener = Callable[[Event], None]
 """Called in the thread or task of the call, without any lock held. It should be quick; what it raises is
 logged once and never reaches the call."""

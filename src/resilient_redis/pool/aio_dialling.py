@@ -1,0 +1,98 @@
+"""Dials and pings of the pool for asyncio. Twin of `dialling`.
+
+A dial is a task of the pool, no borrower's: cancelling one who waits for it does not end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.pool.aio_redis_side import abort
+from resilient_redis.pool.slots import Slot, State
+
+if TYPE_CHECKING:
+    from resilient_redis.pool.aio_pool import ResilientConnectionPool
+
+_BUDGET_RETRY = 0.05
+"""Seconds until a budget that was used up is asked again."""
+
+
+class Dialler:
+    """Opens connections for one pool."""
+
+    def __init__(self, pool: ResilientConnectionPool) -> None:
+        self._pool = pool
+
+    @property
+    def patience(self) -> float:
+        """Seconds for one dial and its handshake: the connect timeout, else as long as a borrower may wait."""
+        configured = self._pool.connection_kwargs.get("socket_connect_timeout")
+        return float(configured or self._pool.options.acquire_timeout)  # type: ignore[arg-type]
+
+    async def dial(self, slot: Slot) -> BaseException | None:
+        """Dial when the slot's time has come, if it is still needed; what it raised, if it failed."""
+        pool, ledger = self._pool, self._pool._ledger
+        current_attempt.set(None)  # nobody's attempt: it may outlive the one that asked for it
+        try:
+            if not await self._may_begin(slot):
+                return None
+        except BaseException:
+            pool._step(lambda now: ledger.dial_abandoned(slot, now))
+            raise
+        connection: Any = None
+        try:
+            connection = pool.make_connection()
+            async with asyncio.timeout(self.patience):
+                await connection.connect()
+        except BaseException as error:
+            abort(connection)
+            self._give_to_budget()
+            if not isinstance(error, Exception):
+                pool._step(lambda now: ledger.dial_abandoned(slot, now))
+                raise
+            failure = as_redis_error(error)
+            pool._step(lambda now: ledger.dial_failed(slot, failure, now))
+            return failure
+        pool._step(lambda now: ledger.dialled(slot, connection, now))
+        return None
+
+    async def _may_begin(self, slot: Slot) -> bool:
+        pool, budget = self._pool, self._pool.options.budget
+        while slot.state is State.RESERVED:
+            early = slot.start - pool._now()
+            if early > 0:
+                await pool._clock.asleep(early)
+            elif budget is not None and not budget.take():
+                pool._ledger.postpone(slot, pool._now() + _BUDGET_RETRY)
+            elif pool._ledger.begin_dial(slot, pool._now()):
+                return True
+            else:
+                self._give_to_budget()
+        return False
+
+    def _give_to_budget(self) -> None:
+        if self._pool.options.budget is not None:
+            self._pool.options.budget.give()
+
+    async def ping(self, connection: Any, deadline: float) -> str | None:
+        """Is it alive? It may take half of the time that is left, so that some is left for another connection."""
+        left = max(0.0, deadline - self._pool._now())
+        try:
+            async with asyncio.timeout(left / 2):
+                await connection._send_ping()
+        except Exception:  # noqa: BLE001 - whatever it is, this connection is of no use
+            return "validation"
+        return None
+
+
+def as_redis_error(error: Exception) -> Exception:
+    """The pool's own timer speaks asyncio's language; callers of redis-py know redis-py's."""
+    import redis.exceptions as rx
+
+    if isinstance(error, TimeoutError) and not isinstance(error, rx.RedisError):
+        late = rx.TimeoutError("Timeout connecting to server")
+        late.__cause__ = error
+        return late
+    return error

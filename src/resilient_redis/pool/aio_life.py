@@ -1,0 +1,176 @@
+"""The life of a pool for asyncio: warm-up, upkeep, drain, close. Twin of `life`."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import Any
+
+from resilient_redis.connections.aio_cleanliness import absorb, dirt
+from resilient_redis.durations import Duration, parse_duration
+from resilient_redis.events import logger
+from resilient_redis.pool import leaks
+from resilient_redis.pool.aio_redis_side import abort
+from resilient_redis.pool.face import check_bounds
+from resilient_redis.pool.life import WarmUp
+
+
+class Life:
+    """Mixin of the asyncio `ResilientConnectionPool`."""
+
+    _ledger: Any
+    _options: Any
+    _loop: asyncio.AbstractEventLoop | None
+    _quiet: asyncio.Future[None] | None
+
+    async def warm_up(self, *, timeout: Duration = 5.0) -> WarmUp:
+        """Open connections until ``min_idle`` are idle, each a socket of its own, shaken hands.
+
+        Args:
+            timeout: seconds for all of it.
+
+        It raises nothing: look at the result, which is true when all went well and has the errors else.
+
+        >>> from resilient_redis.asyncio import ResilientConnectionPool
+        >>> from resilient_redis.testing import EmbeddedServer
+        >>> async def main(url):
+        ...     pool = ResilientConnectionPool.from_url(url, min_idle=2)
+        ...     return (await pool.warm_up()).opened
+        >>> with EmbeddedServer.start() as server:
+        ...     asyncio.run(main(server.url))
+        2
+        """
+        seconds = parse_duration(timeout, "timeout")
+        if asyncio.get_running_loop() is not self._loop:
+            self._enter_loop()  # type: ignore[attr-defined]
+        opened: list[int] = []
+        errors: list[BaseException] = []
+        try:
+            async with asyncio.timeout(seconds):
+                await self._open_spares(opened, errors)
+        except TimeoutError as error:
+            errors.append(error)
+        return WarmUp(self._ledger.least, len(opened), len(self._ledger.idle), tuple(errors))
+
+    async def _open_spares(self, opened: list[int], errors: list[BaseException]) -> None:
+        while not errors and (slot := self._ledger.reserve_spare(self._now())) is not None:  # type: ignore[attr-defined]
+            task = self._spawn(self._dialler.dial(slot))  # type: ignore[attr-defined]
+            error = await asyncio.shield(task)
+            if error is not None:
+                errors.append(error)
+            else:
+                opened.append(1)
+
+    async def maintain(self) -> None:
+        """One round of upkeep: close what is too old, idle too long or dead, keep ``min_idle`` open, report leaks.
+
+        It happens by itself every ``maintenance_interval``; there is no need to call it.
+        """
+        await self.keep_budget()
+        self._step(self._ledger.maintain)  # type: ignore[attr-defined]
+        self._bury_the_dead()
+        leaks.report(self, self._now())  # type: ignore[attr-defined]
+        await self.warm_up()
+
+    async def keep_budget(self) -> None:
+        """Renew the share of this process, and close what it has too much."""
+        budget = self._options.budget
+        if budget is None:
+            return
+        await asyncio.get_running_loop().run_in_executor(None, budget.maintain, self._now())  # type: ignore[attr-defined]
+        self._shed_for_budget()  # type: ignore[attr-defined]
+
+    def _bury_the_dead(self) -> None:
+        """An idle connection that the server has closed is found here, not by a borrower."""
+        for slot in list(self._ledger.idle):
+            cause = dirt(slot.connection)
+            if cause is None or not self._ledger.check_out(slot):
+                continue
+            if cause == "unread":
+                cause = absorb(slot.connection)
+            if cause is None:
+                self._step(lambda now, slot=slot: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+            else:
+                self._discard(slot, cause)  # type: ignore[attr-defined]
+
+    def _schedule_upkeep(self) -> None:
+        """By a timer that holds the pool weakly: a forgotten pool can go, and nothing is left when the loop ends."""
+        loop = self._loop
+        assert loop is not None
+        budget = self._options.budget
+        seconds = min(
+            self._options.maintenance_interval, getattr(budget, "interval", self._options.maintenance_interval)
+        )
+        loop.call_later(max(seconds, 0.01), _upkeep, weakref.ref(self), loop)
+
+    def resize(self, max_connections: int | None = None, min_idle: int | None = None) -> None:
+        """Other bounds, from now on. What is idle and too much is closed now; what is lent, when it comes back.
+
+        Args:
+            max_connections: ``None``: as it is.
+            min_idle: ``None``: as it is, or ``max_connections`` if that is less.
+
+        Raises:
+            ConfigError: they are out of range.
+        """
+        most, least = check_bounds(max_connections, min_idle, self._options)
+        self._options = self._options.resized(most, least)
+        self._step(lambda now: self._ledger.resize(most, least, now))  # type: ignore[attr-defined]
+
+    def drain(self) -> None:
+        """A new generation: idle connections are closed now, lent ones when they come back.
+
+        For after a failover, or a change of credentials. The pool goes on serving.
+        """
+        self._step(self._ledger.drain)  # type: ignore[attr-defined]
+
+    async def aclose(self, timeout: Duration = 0.0) -> bool:
+        """Close the pool for good: refuse newcomers, serve those who wait, close what is idle, wait for the rest.
+
+        Args:
+            timeout: seconds to wait for what is lent; then it is cut off. 0: do not wait.
+
+        Returns:
+            Did everything come back in time?
+
+        Safe to call again.
+        """
+        seconds = parse_duration(timeout, "timeout")
+        hook = getattr(self, "_on_close", None)  # redis-py 8: ends its maintenance tasks
+        if hook is not None:
+            await hook()
+        self._quiet = asyncio.get_running_loop().create_future()
+        self._step(self._ledger.begin_close)  # type: ignore[attr-defined]
+        if not self._ledger.quiet and seconds > 0:
+            await self._clock.await_future(self._quiet, seconds)  # type: ignore[attr-defined]
+        calm = self._ledger.quiet
+        self._step(self._ledger.finish_close)  # type: ignore[attr-defined]
+        for connection in list(self._ledger.leased):
+            abort(connection)
+        for _ in range(2):  # transports close their sockets in the loop's next round
+            await asyncio.sleep(0)
+        return bool(calm)
+
+    def _after_fork(self) -> None:
+        """In a child: begin anew, with whatever loop comes."""
+        self._loop = None
+        self._tasks = set()
+        self._quiet = None
+        self._new_ledger()  # type: ignore[attr-defined]
+        if self._options.budget is not None:
+            self._options.budget.after_fork()
+
+
+def _upkeep(ref: Any, loop: asyncio.AbstractEventLoop) -> None:
+    pool = ref()
+    if pool is None or pool._loop is not loop or pool._ledger.state == "closed":
+        return
+    pool._spawn(_round(pool))
+    pool._schedule_upkeep()
+
+
+async def _round(pool: Any) -> None:
+    try:
+        await pool.maintain()
+    except Exception:  # noqa: BLE001 - the next round tries again
+        logger.exception("upkeep of pool %s failed; the next round tries again", pool.name)

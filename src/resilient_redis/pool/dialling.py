@@ -1,0 +1,158 @@
+"""Dials and pings of the pool for threads: in the borrower's own thread, or apart from it. Twin of `aio_dialling`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.connections.cleanliness import make_peek
+from resilient_redis.errors import ConfigError
+from resilient_redis.pool.slots import Slot, Waiter
+from resilient_redis.pool.todo import Todo
+
+if TYPE_CHECKING:
+    from resilient_redis.pool.sync_pool import ResilientConnectionPool
+
+_BUDGET_RETRY = 0.05
+"""Seconds until a budget that was used up is asked again."""
+
+
+class Dialler:
+    """Opens connections for one pool.
+
+    A borrower dials in its own thread. Where its deadline once ended a dial before its time, dials are made in a
+    short-lived thread of their own from then on, if the pool may have threads: else patience that is shorter than a
+    dial would throw away every dial.
+    """
+
+    def __init__(self, pool: ResilientConnectionPool) -> None:
+        self._pool = pool
+        self._too_short: float | None = None  # a patience, in seconds, that has ended a dial
+
+    def dial_for(self, waiter: Waiter, slot: Slot, deadline: float) -> None:
+        """Dial, if it is still needed. The waiter has an outcome then, or goes on waiting.
+
+        Raises:
+            redis.TimeoutError: its own deadline ended the dial.
+        """
+        pool = self._pool
+        if not self._take_from_budget(slot):
+            return
+        apart = self._too_short is not None and pool.options.background and deadline < pool._now() + self.patience
+        if not self._begin(slot, apart=apart):
+            return
+        if apart and self._start_thread(slot):
+            return
+        self._dial(slot, pool._now() + self.patience if apart else deadline)
+
+    def dial_spare(self, slot: Slot, deadline: float) -> BaseException | None:
+        """Dial in this thread for whoever comes; what it raised, if it failed."""
+        if not self._take_from_budget(slot) or not self._begin(slot, apart=False):
+            return ConfigError("the budget allows no more connections now", field="budget")
+        try:
+            return self._dial(slot, min(deadline, self._pool._now() + self.patience))
+        except Exception as error:  # noqa: BLE001 - it is the caller's to show
+            return error
+
+    @property
+    def patience(self) -> float:
+        """Seconds for one dial and its handshake: the connect timeout, else as long as a borrower may wait."""
+        configured = self._pool.connection_kwargs.get("socket_connect_timeout")
+        return float(configured or self._pool.options.acquire_timeout)  # type: ignore[arg-type]
+
+    def ping(self, connection: Any, deadline: float) -> str | None:
+        """Is it alive? It may take half of the time that is left, so that some is left for another connection."""
+        now = self._pool._now()
+        outer = current_attempt.get()
+        current_attempt.set(Attempt(self._pool._now, now + max(0.0, deadline - now) / 2, 0.0, True))
+        try:
+            connection._send_ping()
+        except Exception:  # noqa: BLE001 - whatever it is, this connection is of no use
+            return "validation"
+        finally:
+            current_attempt.set(outer)
+        return None
+
+    def _take_from_budget(self, slot: Slot) -> bool:
+        budget = self._pool.options.budget
+        if budget is None or budget.take():
+            return True
+        slot.start = self._pool._now() + _BUDGET_RETRY
+        return False
+
+    def _give_to_budget(self) -> None:
+        if self._pool.options.budget is not None:
+            self._pool.options.budget.give()
+
+    def _begin(self, slot: Slot, *, apart: bool) -> bool:
+        begun = False
+
+        def begin(now: float) -> Todo:
+            nonlocal begun
+            begun = self._pool._ledger.begin_dial(slot, now, apart=apart)
+            return Todo()
+
+        self._pool._step(begin)
+        if not begun:
+            self._give_to_budget()
+        return begun
+
+    def _start_thread(self, slot: Slot) -> bool:
+        thread = threading.Thread(target=self._dial_apart, args=(slot,), name="resilient-redis-dial", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads, or the interpreter is ending
+            return False
+        return True
+
+    def _dial_apart(self, slot: Slot) -> None:
+        with contextlib.suppress(Exception):
+            self._dial(slot, self._pool._now() + self.patience)
+
+    def _dial(self, slot: Slot, deadline: float) -> BaseException | None:
+        pool, ledger = self._pool, self._pool._ledger
+        began = pool._now()
+        try:
+            connection = self._connect(deadline)
+        except BaseException as error:
+            self._give_to_budget()
+            if not isinstance(error, Exception) or self._was_cut(began, deadline):
+                pool._step(lambda now: ledger.dial_abandoned(slot, now))
+                raise
+            failure = error
+            pool._step(lambda now: ledger.dial_failed(slot, failure, now))
+            return error
+        slot.probe = make_peek(connection)
+        pool._step(lambda now: ledger.dialled(slot, connection, now))
+        if self._too_short is not None and pool._now() - began < self._too_short:
+            self._too_short = None
+        return None
+
+    def _was_cut(self, began: float, deadline: float) -> bool:
+        """Did the borrower's own deadline end it, before a dial's usual time was over?"""
+        cut = self._pool._now() >= deadline and deadline - began < self.patience
+        if cut:
+            self._too_short = deadline - began
+        return cut
+
+    def _connect(self, deadline: float) -> Any:
+        """A connection that is open and has shaken hands, or none at all."""
+        pool = self._pool
+        outer = current_attempt.get()
+        current_attempt.set(Attempt(pool._now, deadline, 0.0, True))
+        connection = None
+        try:
+            connection = pool.make_connection()
+            connection.connect()
+        except BaseException:
+            if outer is not None:
+                outer.borrowed = True  # what it met was not for want of a free connection
+            if connection is not None:
+                with contextlib.suppress(Exception):
+                    connection.disconnect()
+            raise
+        finally:
+            current_attempt.set(outer)
+        return connection

@@ -1,0 +1,232 @@
+"""What the sync and the asyncio pool share: options, numbers, and the errors they raise."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import redis.exceptions as rx
+
+from resilient_redis.clock import SYSTEM_CLOCK, Clock
+from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.errors import (
+    DialFailedError,
+    PoolClosedError,
+    PoolReturnError,
+    PoolSaturatedError,
+    PoolTimeoutError,
+    RejectedError,
+)
+from resilient_redis.events import Events
+from resilient_redis.pool.health import PoolHealth, pool_health
+from resilient_redis.pool.ledger import Ledger
+from resilient_redis.pool.options import PoolOptions
+from resilient_redis.pool.slots import Refusal, State, Waiter
+from resilient_redis.pool.stats import PoolStats
+from resilient_redis.pool.story import exhausted, story
+from resilient_redis.pool.todo import Todo
+
+_REFUSED: dict[str, tuple[type[RejectedError], str]] = {
+    "closed": (PoolClosedError, "it is closed, or closing, and stays so"),
+    "dial_failed": (DialFailedError, "the last dial failed ({error}); nobody dials until the pause is over"),
+}
+
+
+class PoolFace:
+    """Mixin of both pools."""
+
+    connection_kwargs: dict[str, Any]
+    _ledger: Ledger
+    _options: PoolOptions
+    _clock: Clock
+    _now: Callable[[], float]
+    events: Events
+    _step: Callable[[Callable[[float], Todo]], None]
+
+    def _begin(self, options: PoolOptions, clock: Clock | None, *, own_dials: bool) -> None:
+        """Open the books; called at the end of the constructors."""
+        self._options = options
+        self._clock = clock or SYSTEM_CLOCK
+        self._now = self._clock.monotonic
+        self._patience = _seconds(options.acquire_timeout)
+        self._validate_after = _forever(options.validate_after)
+        self._leak_threshold = options.leak_threshold
+        self._own_dials = own_dials
+        self.events = Events()
+        """Who hears of closes, failed dials and leaks."""
+        self._new_ledger()
+        if options.budget is not None:
+            options.budget.attach(self.name)
+
+    def _new_ledger(self) -> None:
+        """Begin anew, with nothing open."""
+        self._ledger = Ledger(self._options, random.Random(), own_dials=self._own_dials)
+
+    @property
+    def options(self) -> PoolOptions:
+        """What the pool was told."""
+        return self._options
+
+    @property
+    def name(self) -> str:
+        """The option ``name``, or the address."""
+        if self._options.name is not None:
+            return self._options.name
+        kwargs = self.connection_kwargs
+        address = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
+        return f"{address}/{kwargs.get('db') or 0}"
+
+    def stats(self) -> PoolStats:
+        """The numbers of this moment. Costs no I/O; safe from any thread.
+
+        >>> from resilient_redis import ResilientConnectionPool
+        >>> ResilientConnectionPool(max_connections=8).stats().max
+        8
+        """
+        ledger, tally, now = self._ledger, self._ledger.tally, self._now()
+        slots = list(ledger.slots)
+        count = dict.fromkeys(State, 0)
+        for slot in slots:
+            count[slot.state] += 1
+        oldest = min((slot for slot in slots if slot.state is State.LEASED), key=lambda slot: slot.since, default=None)
+        open_now = count[State.IDLE] + count[State.LEASED] + count[State.VALIDATING]
+        return PoolStats(
+            name=self.name,
+            state=ledger.state,
+            size=open_now,
+            available=count[State.IDLE],
+            borrowed=count[State.LEASED],
+            pending=len(ledger.queue) + sum(slot.owner is not None for slot in list(ledger.dialling)),
+            max=self._options.max_connections,
+            min=ledger.least,
+            dialling=count[State.RESERVED] + count[State.DIALLING],
+            closing=count[State.CLOSING],
+            allowed=ledger.most,
+            generation=ledger.generation,
+            borrows=tally.borrows + sum(slot.uses for slot in slots),
+            waits=tally.waits,
+            wait_seconds=tally.wait_seconds,
+            longest_wait=tally.longest_wait,
+            dials=tally.dials,
+            dial_failures=tally.dial_failures,
+            dial_seconds=tally.dial_seconds,
+            timeouts=tally.timeouts,
+            refusals=tally.refusals,
+            closes=tally.closes,
+            oldest_lease=None if oldest is None else max(0.0, now - oldest.since),
+            oldest_borrower=None if oldest is None else oldest.place,
+        )
+
+    def health(self, *, breakers: Mapping[str, str] | None = None) -> PoolHealth:
+        """Is all well? Critical over 0.9 of the connections in use, warning over 0.7, with reasons and advice.
+
+        Args:
+            breakers: state by name of the circuits in front of this pool; a client's ``health()`` knows its own.
+
+        >>> from resilient_redis import ResilientConnectionPool
+        >>> ResilientConnectionPool().health().status
+        'healthy'
+        """
+        pace = self._ledger.pace
+        error = None if pace.error is None else type(pace.error).__name__
+        return pool_health(
+            self.stats(), breakers=breakers or {}, last_dial_error=error, dial_pause=pace.left(self._now())
+        )
+
+    def __repr__(self) -> str:
+        """The pool in one line of numbers; no password is in it."""
+        if "_ledger" not in vars(self):
+            return f"<{type(self).__name__}, not ready>"
+        return f"<{type(self).__name__} {story(self.stats())}>"
+
+    def get_connection_count(self) -> list[tuple[int, dict[str, Any]]]:
+        """As redis-py's: idle and lent connections, with the attributes of its metrics."""
+        counted: list[tuple[int, dict[str, Any]]] = super().get_connection_count()  # type: ignore[misc]
+        return counted
+
+    def _shed_for_budget(self) -> None:
+        """Close what the budget wants back; what is idle now, the rest when it comes back."""
+        budget, ledger = self._options.budget, self._ledger
+        too_many = budget.surplus() if budget is not None else 0
+        most = self._options.max_connections
+        if too_many:
+            most = max(1, min(most, len(ledger.slots) - too_many))
+        if most != ledger.most:
+            self._step(lambda now: ledger.resize(most, ledger.least, now))
+
+    # Errors
+
+    def _refused(self, refusal: Refusal) -> BaseException:
+        """The exception for a waiter that gets nothing."""
+        if refusal.cause == "dial":
+            assert refusal.error is not None
+            mark_as_dialled()
+            return refusal.error
+        if refusal.cause == "saturated":
+            return PoolSaturatedError(exhausted(self.stats(), 0.0, "max_waiting borrowers wait already"))
+        kind, why = _REFUSED[refusal.cause]
+        error = kind(
+            f"pool {self.name!r}: {why.format(error=type(refusal.error).__name__)}", retry_after=refusal.retry_after
+        )
+        error.__cause__ = refusal.error
+        return error
+
+    def _too_late(self, waiter: Waiter) -> BaseException:
+        """The exception for a borrower whose time is over."""
+        self._ledger.tally.timeouts += 1
+        waited = self._now() - waiter.since
+        stats = self.stats()
+        if self._only_dials(stats):
+            # Nobody has what it waits for: it is the server that does not answer, and a circuit should know.
+            return rx.TimeoutError(f"no connection could be opened in time: {exhausted(stats, waited, 'dialling')}")
+        return PoolTimeoutError(exhausted(stats, waited, "no connection came back in time"))
+
+    @staticmethod
+    def _only_dials(stats: PoolStats) -> bool:
+        return stats.dialling > 0 and stats.borrowed == 0
+
+    def _not_lent(self) -> PoolReturnError:
+        return PoolReturnError(
+            f"pool {self.name!r}: this connection is not lent; it was given back before, or belongs to another pool"
+        )
+
+
+def deadline_of(now: float, patience: float, margin: float = 0.0) -> float:
+    """Clock reading by which a borrower must have its connection.
+
+    Args:
+        now: the time.
+        patience: the pool's or the borrower's own, in seconds.
+        margin: seconds before the deadline of the call at which to leave, so as to leave with the pool's own story.
+    """
+    attempt = current_attempt.get()
+    deadline = now + patience
+    return deadline if attempt is None else min(deadline, attempt.deadline - margin)
+
+
+def mark_as_dialled() -> None:
+    """What the call of this thread or task meets from here on is not for want of a free connection."""
+    attempt = current_attempt.get()
+    if attempt is not None:
+        attempt.borrowed = True
+
+
+def check_bounds(most: int | None, least: int | None, options: PoolOptions) -> tuple[int, int]:
+    """New bounds for a pool.
+
+    Raises:
+        ConfigError: they are out of range.
+    """
+    most = options.max_connections if most is None else most
+    least = min(options.min_idle, most) if least is None else least
+    checked = PoolOptions(max_connections=most, min_idle=least)
+    return checked.max_connections, checked.min_idle
+
+
+def _seconds(value: Any) -> float:
+    return float(value)
+
+
+def _forever(value: Any) -> float:
+    return float("inf") if value is None else float(value)

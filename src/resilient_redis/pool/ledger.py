@@ -1,0 +1,424 @@
+"""The pool's decisions, pure: who gets which connection, who waits, what to dial and what to close.
+
+Events go in, a `Todo` comes out. Nothing here does I/O, reads a clock, or takes a lock: the shells do.
+
+Two steps may run without the shell's lock, so that borrowing costs little: `take` and `give_back`. They touch only
+``idle`` and ``leased``, by single operations that are atomic in CPython (``deque.pop``, ``deque.append``,
+``dict.pop``, ``dict[key] = value``), and they look at ``calm``. Every other step runs under the lock and keeps to two
+rules that make this safe: an idle slot is only ever had by popping or removing it, and ``calm`` is taken away *before*
+``idle`` is looked at. So a waiter that queues and a connection that comes back cannot miss each other.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from resilient_redis.pool.options import PoolOptions
+from resilient_redis.pool.pace import Pace
+from resilient_redis.pool.slots import Refusal, Slot, State, Waiter, WaitQueue
+from resilient_redis.pool.todo import Tally, Todo
+
+_LIFETIME_SPREAD = 0.1
+"""Part of a lifetime that chance may take off: connections opened together must not end together."""
+
+_TROUBLE = frozenset({"lost", "eof", "validation"})
+"""Causes of a close that say something about the server or the way to it."""
+
+
+class Ledger:
+    """One pool's books.
+
+    Args:
+        options: the pool's.
+        rng: the source of chance for pauses and lifetimes.
+        own_dials: borrowers dial for themselves (threads); else the pool dials for all (asyncio).
+
+    Attributes:
+        idle: slots to lend, the oldest at the left.
+        leased: lent slots by their connection.
+        slots: all of them; never more than ``most``.
+        most: upper bound of slots; lower than the option while a budget asks for it.
+        least: how many to keep idle.
+        state: ``"open"``, ``"draining"`` (nobody new is served), ``"closed"``.
+        calm: nothing stands in the way of lending and taking back without a look at the rest.
+    """
+
+    def __init__(self, options: PoolOptions, rng: random.Random, *, own_dials: bool) -> None:
+        self._options = options
+        self._rng = rng
+        self._own_dials = own_dials
+        self._pop: Callable[[], Slot]
+        self.idle: deque[Slot] = deque()
+        self._pop = self.idle.popleft if options.fifo else self.idle.pop
+        self.leased: dict[Hashable, Slot] = {}
+        self.slots: set[Slot] = set()
+        self.reserved: set[Slot] = set()
+        self.dialling: set[Slot] = set()
+        self.queue = WaitQueue()
+        self.pace = Pace(rng)
+        self.tally = Tally()
+        self.most = options.max_connections
+        self.least = options.min_idle
+        self.state = "open"
+        self.generation = 0
+        self.calm = True
+
+    # Without the lock
+
+    def take(self, now: float) -> Slot | None:
+        """An idle connection, at once; ``None``: ask `acquire`."""
+        if not self.calm:
+            return None
+        try:
+            slot = self._pop()
+        except IndexError:
+            return None
+        if slot.expires <= now:
+            self.idle.append(slot)  # `acquire` clears it away
+            return None
+        slot.state = State.LEASED
+        slot.idled = now - slot.since
+        slot.since = now
+        slot.uses += 1
+        self.leased[slot.connection] = slot
+        return slot
+
+    def give_back(self, slot: Slot, now: float) -> bool:
+        """A clean connection comes back, already out of ``leased``. False: call `settle`."""
+        slot.state = State.IDLE
+        slot.since = now
+        self.idle.append(slot)
+        return self.calm
+
+    # Borrowing
+
+    def acquire(self, waiter: Waiter, now: float) -> Todo:
+        """Queue a borrower. Look at its ``slot`` and ``refusal`` then: it may be served or refused at once."""
+        if self.state != "open":
+            self._refuse(waiter, Refusal("closed"))
+            return Todo()
+        self.calm = False
+        self.queue.add(waiter)
+        todo = self.settle(now)
+        limit = self._options.max_waiting
+        if limit is not None and waiter in self.queue and len(self.queue) - self._covered() > limit:
+            self.queue.remove(waiter)
+            self._drop_reservation(waiter)
+            self._refuse(waiter, Refusal("saturated"))
+            todo = self._merge(todo, now)
+        if waiter.slot is None and waiter.refusal is None:
+            self.tally.waits += 1
+        return todo
+
+    def waited(self, waiter: Waiter, now: float) -> None:
+        """A borrower has stopped waiting, whatever came of it."""
+        seconds = now - waiter.since
+        self.tally.wait_seconds += seconds
+        self.tally.longest_wait = max(self.tally.longest_wait, seconds)
+
+    def give_up(self, waiter: Waiter, now: float) -> Todo:
+        """A borrower leaves: its time is over, or it was cancelled. It may have been granted a slot just before."""
+        self.queue.remove(waiter)
+        self._drop_reservation(waiter)
+        return self.settle(now)
+
+    def discard(self, slot: Slot, cause: str, now: float) -> Todo:
+        """A lent connection is of no more use; it is out of ``leased`` already, or is taken out."""
+        self.leased.pop(slot.connection, None)
+        todo = Todo()
+        self._retire(slot, cause, now, todo)
+        return self._merge(todo, now)
+
+    def check_out(self, slot: Slot) -> bool:
+        """Take an idle slot away from borrowers, to look at it. False: somebody was quicker."""
+        try:
+            self.idle.remove(slot)
+        except ValueError:
+            return False
+        slot.state = State.VALIDATING
+        self.leased[slot.connection] = slot
+        return True
+
+    def check_in(self, slot: Slot, now: float) -> Todo:
+        """The slot was looked at and is well; it is as old as it was."""
+        self.leased.pop(slot.connection, None)
+        slot.state = State.IDLE
+        self.idle.appendleft(slot)
+        return self.settle(now)
+
+    # Dialling
+
+    def begin_dial(self, slot: Slot, now: float, *, apart: bool = False) -> bool:
+        """May the dial begin? False: it is not needed any more, and the slot is gone; or ``slot.start`` is not yet.
+
+        Args:
+            slot: a reserved one.
+            now: the time.
+            apart: the pool dials, and the borrower keeps its place in the queue.
+        """
+        if slot.state is not State.RESERVED or now < slot.start:
+            return False
+        owner = slot.owner
+        if owner is None and self._covered() > self._wanted():
+            self._forget(slot)
+            return False
+        self.reserved.discard(slot)
+        self.dialling.add(slot)
+        slot.state = State.DIALLING
+        slot.began = now
+        if owner is not None:
+            owner.reservation = None
+            if apart:
+                slot.owner = None
+            else:
+                self.queue.remove(owner)
+        return True
+
+    def reserve_spare(self, now: float) -> Slot | None:
+        """A slot to dial for, so that ``least`` connections are idle; ``None``: there are enough, or now is no time."""
+        if self.state != "open" or self.pace.left(now) > 0 or self._covered() >= self._wanted() or self._room() <= 0:
+            return None
+        return self._new_slot(None, now)
+
+    def postpone(self, slot: Slot, start: float) -> None:
+        """A budget allows no connection now; try again at ``start``."""
+        slot.start = start
+
+    def dialled(self, slot: Slot, connection: Any, now: float) -> Todo:
+        """A dial succeeded."""
+        self.dialling.discard(slot)
+        self.tally.dials += 1
+        self.tally.dial_seconds += now - slot.began
+        self.pace.succeeded(now)
+        slot.connection = connection
+        slot.since = now
+        lifetime = self._options.max_lifetime
+        if lifetime is not None:
+            spread = 1.0 - _LIFETIME_SPREAD * self._rng.random()
+            slot.expires = min(slot.expires, now + float(lifetime) * spread)  # type: ignore[arg-type]
+        owner, slot.owner = slot.owner, None
+        if owner is not None and self.state != "closed":
+            self._lend(slot, owner, now)
+            return self.settle(now)
+        if owner is not None:
+            self._refuse(owner, Refusal("closed"))
+        slot.state = State.IDLE
+        self.idle.append(slot)
+        return self.settle(now)
+
+    def dial_failed(self, slot: Slot, error: BaseException, now: float) -> Todo:
+        """A dial failed. It is one failure, told to one waiter; the others are refused as long as nothing else may
+        come back, and wait on where something may.
+        """
+        self.tally.dial_failures += 1
+        self.pace.failed(slot.began, now, error)
+        owner = slot.owner
+        self._forget(slot)
+        todo = Todo()
+        if self.leased:
+            if owner is not None:
+                self.queue.add(owner)
+        else:
+            told = owner or self.queue.first()
+            if told is not None:
+                self.queue.remove(told)
+                self._drop_reservation(told)
+                self._refuse(told, Refusal("dial", error=error))
+                todo.wake.append(told)
+        return self._merge(todo, now)
+
+    def dial_abandoned(self, slot: Slot, now: float) -> Todo:
+        """A dial was ended by its borrower's deadline or death: that says nothing about the server."""
+        self._forget(slot)
+        return self.settle(now)
+
+    # Life
+
+    def closed(self, slot: Slot, now: float) -> Todo:
+        """The socket of a slot that was to be closed is closed: its place is free."""
+        self._forget(slot)
+        return self.settle(now)
+
+    def doom(self, slot: Slot, cause: str) -> None:
+        """Do not lend this one again."""
+        slot.expires = float("-inf")
+        slot.doom = cause
+
+    def drain(self, now: float, cause: str = "drain") -> Todo:
+        """A new generation: no connection of the old one is lent again."""
+        self.generation += 1
+        for slot in self.slots:
+            self.doom(slot, cause)
+        todo = Todo()
+        for slot in list(self.idle):
+            self._retire_idle(slot, cause, now, todo)
+        return self._merge(todo, now)
+
+    def resize(self, most: int, least: int, now: float) -> Todo:
+        """Other bounds. What is too much and idle ends now, what is lent ends when it comes back."""
+        self.most, self.least = most, least
+        return self.settle(now)
+
+    def begin_close(self, now: float) -> Todo:
+        """Nobody new is served; those who wait still are."""
+        if self.state == "open":
+            self.state = "draining"
+        return self.settle(now)
+
+    def finish_close(self, now: float) -> Todo:
+        """For good: who still waits is refused, what is still lent ends when it comes back."""
+        self.state = "closed"
+        self.calm = False
+        todo = Todo()
+        self._refuse_all(Refusal("closed"), todo)
+        return self._merge(todo, now)
+
+    @property
+    def quiet(self) -> bool:
+        """Is nothing lent, waited for, dialled, or still to be closed?"""
+        return not (self.leased or self.queue or self.dialling or self.reserved or self.slots)
+
+    def maintain(self, now: float) -> Todo:
+        """Clear away what is too old, or idle for too long and more than ``least``."""
+        todo = Todo()
+        timeout = self._options.idle_timeout
+        for slot in list(self.idle):
+            if slot.expires <= now:
+                self._retire_idle(slot, slot.doom, now, todo)
+            elif timeout is not None and now - slot.since >= timeout and len(self.idle) > self.least:  # type: ignore[operator]
+                self._retire_idle(slot, "idle", now, todo)
+        return self._merge(todo, now)
+
+    # The one place that decides
+
+    def settle(self, now: float) -> Todo:
+        """Bring those who wait and what there is together."""
+        todo = Todo()
+        self.calm = False
+        self._grant(now, todo)
+        if self.state != "open" or len(self.slots) > self.most:
+            self._shed(now, todo)
+        if self.queue and self._hopeless(now):
+            self._refuse_all(Refusal("dial_failed", self.pace.left(now), self.pace.error), todo)
+        self._reserve(now, todo)
+        self.calm = self.state == "open" and not self.queue and len(self.slots) <= self.most
+        return todo
+
+    def _grant(self, now: float, todo: Todo) -> None:
+        while (waiter := self.queue.first()) is not None:
+            try:
+                slot = self._pop()
+            except IndexError:
+                return
+            if slot.expires <= now:
+                self._retire(slot, slot.doom, now, todo)
+                continue
+            self.queue.remove(waiter)
+            self._drop_reservation(waiter)
+            self._lend(slot, waiter, now)
+            todo.wake.append(waiter)
+
+    def _lend(self, slot: Slot, waiter: Waiter, now: float) -> None:
+        slot.state = State.LEASED
+        slot.idled = now - slot.since
+        slot.since = now
+        slot.uses += 1
+        self.leased[slot.connection] = slot
+        waiter.slot = slot
+
+    def _shed(self, now: float, todo: Todo) -> None:
+        """Close what is idle and too much: all of it once the pool is closing and nobody waits."""
+        closing = sum(slot.state is State.CLOSING for slot in self.slots)
+        for slot in list(self.idle):
+            if self.state == "open" and len(self.slots) - closing <= self.most:
+                return
+            if self._retire_idle(slot, "resize" if self.state == "open" else "closed", now, todo):
+                closing += 1
+
+    def _hopeless(self, now: float) -> bool:
+        """Nothing may come back, and the server does not answer dials."""
+        return self.pace.left(now) > 0 and not (self.leased or self.dialling or self.idle)
+
+    def _covered(self) -> int:
+        """Waiters for whom a connection is on its way."""
+        return len(self.reserved) + sum(slot.owner is None for slot in self.dialling)
+
+    def _wanted(self) -> int:
+        spare = max(0, self.least - len(self.idle)) if self.state == "open" else 0
+        return len(self.queue) + spare
+
+    def _reserve(self, now: float, todo: Todo) -> None:
+        """Plan dials: one for each waiter that has none coming, and no more than may be under way at once."""
+        count = min(len(self.queue) - self._covered(), self._room())
+        if count <= 0:
+            return
+        if not self._own_dials:
+            todo.dial.extend(self._new_slot(None, now) for _ in range(count))
+            return
+        for waiter in self.queue.leading(count + len(self.reserved)):
+            if waiter.reservation is None and count > 0:
+                count -= 1
+                waiter.reservation = self._new_slot(waiter, now)
+                todo.wake.append(waiter)
+
+    def _room(self) -> int:
+        """How many more dials may be planned."""
+        at_once = self.pace.at_once(self._options.max_dials)
+        return min(self.most - len(self.slots), at_once - len(self.reserved) - len(self.dialling))
+
+    def _new_slot(self, owner: Waiter | None, now: float) -> Slot:
+        slot = Slot(owner, self.pace.next_start(now))
+        self.slots.add(slot)
+        self.reserved.add(slot)
+        return slot
+
+    def _drop_reservation(self, waiter: Waiter) -> None:
+        slot, waiter.reservation = waiter.reservation, None
+        if slot is not None and slot.state is State.RESERVED:
+            self._forget(slot)
+
+    def _refuse(self, waiter: Waiter, refusal: Refusal) -> None:
+        waiter.refusal = refusal
+        if refusal.cause != "dial":
+            self.tally.refusals[refusal.cause] += 1
+
+    def _refuse_all(self, refusal: Refusal, todo: Todo) -> None:
+        while (waiter := self.queue.first()) is not None:
+            self.queue.remove(waiter)
+            self._drop_reservation(waiter)
+            self._refuse(waiter, refusal)
+            todo.wake.append(waiter)
+
+    def _retire_idle(self, slot: Slot, cause: str, now: float, todo: Todo) -> bool:
+        try:
+            self.idle.remove(slot)
+        except ValueError:
+            return False  # lent in this moment
+        self._retire(slot, cause, now, todo)
+        return True
+
+    def _retire(self, slot: Slot, cause: str, now: float, todo: Todo) -> None:
+        slot.state = State.CLOSING
+        self.tally.closes[cause] += 1
+        if cause in _TROUBLE:
+            self.pace.trouble(now)
+        todo.close.append(slot)
+
+    def _forget(self, slot: Slot) -> None:
+        self.slots.discard(slot)
+        self.reserved.discard(slot)
+        self.dialling.discard(slot)
+        self.tally.borrows += slot.uses
+        slot.uses = 0
+        slot.state = State.GONE
+
+    def _merge(self, todo: Todo, now: float) -> Todo:
+        """Settle after a step that has things to do of its own."""
+        settled = self.settle(now)
+        settled.wake[:0] = todo.wake
+        settled.dial[:0] = todo.dial
+        settled.close[:0] = todo.close
+        return settled

@@ -1,0 +1,161 @@
+"""The life of a pool for threads: warm-up, upkeep, drain, close. Twin of `aio_life`."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from resilient_redis.connections.cleanliness import absorb
+from resilient_redis.durations import Duration, parse_duration
+from resilient_redis.pool import leaks
+from resilient_redis.pool.face import check_bounds
+from resilient_redis.pool.redis_side import cut_off
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """What came of a warm-up; true when everything that was wanted is open.
+
+    Attributes:
+        wanted: ``min_idle``.
+        opened: connections opened by this call.
+        idle: connections idle afterwards.
+        errors: what the dials that failed raised.
+    """
+
+    wanted: int
+    opened: int
+    idle: int
+    errors: tuple[BaseException, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.idle >= self.wanted
+
+
+class Life:
+    """Mixin of `ResilientConnectionPool`."""
+
+    _ledger: Any
+    _options: Any
+    _quiet: threading.Event
+    _maintain_at = math.inf
+    """Clock reading at which a borrower's thread does the upkeep, where no background thread may."""
+
+    def warm_up(self, *, timeout: Duration = 5.0) -> WarmUp:
+        """Open connections until ``min_idle`` are idle, each a socket of its own, shaken hands.
+
+        Args:
+            timeout: seconds for all of it.
+
+        It raises nothing: look at the result, which is true when all went well and has the errors else.
+
+        >>> from resilient_redis import ResilientConnectionPool
+        >>> from resilient_redis.testing import EmbeddedServer
+        >>> with EmbeddedServer.start() as server:
+        ...     pool = ResilientConnectionPool.from_url(server.url, min_idle=2)
+        ...     pool.warm_up().opened
+        2
+        """
+        deadline = self._now() + parse_duration(timeout, "timeout")  # type: ignore[attr-defined]
+        opened, errors = 0, []
+        while self._now() < deadline:  # type: ignore[attr-defined]
+            slot = self._spare()
+            if slot is None:
+                break
+            if slot.start > self._now():  # type: ignore[attr-defined]
+                self._clock.sleep(slot.start - self._now())  # type: ignore[attr-defined]
+            error = self._dialler.dial_spare(slot, deadline)  # type: ignore[attr-defined]
+            if error is not None:
+                errors.append(error)
+                break
+            opened += 1
+        return WarmUp(self._ledger.least, opened, len(self._ledger.idle), tuple(errors))
+
+    def _spare(self) -> Any:
+        with self._lock:  # type: ignore[attr-defined]
+            return self._ledger.reserve_spare(self._now())  # type: ignore[attr-defined]
+
+    def maintain(self, *, dial_for: float = 5.0) -> None:
+        """One round of upkeep: close what is too old, idle too long or dead, keep ``min_idle`` open, report leaks.
+
+        It happens by itself every ``maintenance_interval``; there is no need to call it.
+
+        Args:
+            dial_for: seconds for keeping ``min_idle`` connections open.
+        """
+        self.keep_budget()
+        self._step(self._ledger.maintain)  # type: ignore[attr-defined]
+        self._bury_the_dead()
+        leaks.report(self, self._now())  # type: ignore[attr-defined]
+        self.warm_up(timeout=dial_for)
+
+    def keep_budget(self) -> None:
+        """Renew the share of this process, and close what it has too much."""
+        budget = self._options.budget
+        if budget is None:
+            return
+        budget.maintain(self._now())  # type: ignore[attr-defined]
+        self._shed_for_budget()  # type: ignore[attr-defined]
+
+    def _bury_the_dead(self) -> None:
+        """An idle connection that the server has closed is found here, not by a borrower."""
+        for slot in list(self._ledger.idle):
+            if slot.probe() and self._ledger.check_out(slot):
+                cause = absorb(slot.connection)
+                if cause is None:
+                    self._step(lambda now, slot=slot: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+                else:
+                    self._discard(slot, cause)  # type: ignore[attr-defined]
+
+    def resize(self, max_connections: int | None = None, min_idle: int | None = None) -> None:
+        """Other bounds, from now on. What is idle and too much is closed now; what is lent, when it comes back.
+
+        Args:
+            max_connections: ``None``: as it is.
+            min_idle: ``None``: as it is, or ``max_connections`` if that is less.
+
+        Raises:
+            ConfigError: they are out of range.
+        """
+        most, least = check_bounds(max_connections, min_idle, self._options)
+        self._options = self._options.resized(most, least)
+        self._step(lambda now: self._ledger.resize(most, least, now))  # type: ignore[attr-defined]
+
+    def drain(self) -> None:
+        """A new generation: idle connections are closed now, lent ones when they come back.
+
+        For after a failover, or a change of credentials. The pool goes on serving.
+        """
+        self._step(self._ledger.drain)  # type: ignore[attr-defined]
+
+    def close(self, timeout: Duration = 0.0) -> bool:
+        """Close the pool for good: refuse newcomers, serve those who wait, close what is idle, wait for the rest.
+
+        Args:
+            timeout: seconds to wait for what is lent; then it is cut off. 0: do not wait.
+
+        Returns:
+            Did everything come back in time?
+
+        Safe to call again, and from a signal handler's thread.
+        """
+        seconds = parse_duration(timeout, "timeout")
+        self._quiet.clear()
+        self._step(self._ledger.begin_close)  # type: ignore[attr-defined]
+        calm = self._ledger.quiet or (seconds > 0 and self._clock.wait(self._quiet, seconds))  # type: ignore[attr-defined]
+        self._step(self._ledger.finish_close)  # type: ignore[attr-defined]
+        for connection in list(self._ledger.leased):
+            cut_off(connection)
+        return bool(calm)
+
+    def _after_fork(self) -> None:
+        """In a child: begin anew."""
+        self._forgotten.update(self._ledger.leased)  # type: ignore[attr-defined]
+        self._postponed.clear()  # type: ignore[attr-defined]
+        self._stepping = False
+        self._quiet = threading.Event()
+        self._new_ledger()  # type: ignore[attr-defined]
+        if self._options.budget is not None:
+            self._options.budget.after_fork()

@@ -1,0 +1,85 @@
+"""When the next dial may begin: pauses after failures, and a slow start afterwards.
+
+After an outage the server must see a trickle. A thousand callers that all dial at once are what keeps it down.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+PAUSE_FIRST = 0.05
+"""Upper bound of the pause after the first failed dial, in seconds: about the time in which a proxy restarts."""
+
+PAUSE_MOST = 1.0
+"""Upper bound of any pause: a server that is back is noticed within a second."""
+
+GAP = 0.0025
+"""Least seconds between two dials after trouble: four in ten milliseconds."""
+
+SLOW_START = 1.0
+"""Seconds after the last trouble during which dials keep that gap."""
+
+
+class Pace:
+    """The pool's shared patience with a server that does not answer.
+
+    Args:
+        rng: the source of chance.
+
+    Attributes:
+        failures: failed dials in a row.
+        paused_until: clock reading until which nobody dials.
+        error: what the last dial raised, until one succeeds.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._troubled_until = -math.inf
+        self._last_start = -math.inf
+        self._last_failure = -math.inf
+        self.failures = 0
+        self.paused_until = -math.inf
+        self.error: BaseException | None = None
+
+    def left(self, now: float) -> float:
+        """Seconds of pause that are left; 0 when there is none."""
+        return max(0.0, self.paused_until - now)
+
+    def at_once(self, most: int) -> int:
+        """How many dials may be under way: one, as long as the last one failed."""
+        return 1 if self.failures else most
+
+    def next_start(self, now: float) -> float:
+        """Clock reading at which the next dial may begin; it is taken by asking."""
+        start = max(now, self.paused_until)
+        if self.failures or start < self._troubled_until:
+            start = max(start, self._last_start + GAP * self._rng.uniform(1.0, 1.5))
+        self._last_start = start
+        return start
+
+    def trouble(self, now: float) -> None:
+        """A connection was lost: others may follow, and all would be dialled again at once."""
+        self._troubled_until = now + SLOW_START
+
+    def failed(self, began: float, now: float, error: BaseException) -> None:
+        """A dial failed. Those that were under way when an earlier one failed make the pause no longer.
+
+        The pause lasts from half to all of its bound, which doubles with each failure.
+        """
+        self.trouble(now)
+        self.error = error
+        if began < self._last_failure:
+            return
+        self._last_failure = now
+        self.failures += 1
+        bound = min(PAUSE_MOST, PAUSE_FIRST * 2.0 ** min(self.failures - 1, 16))
+        self.paused_until = now + bound * self._rng.uniform(0.5, 1.0)
+
+    def succeeded(self, now: float) -> None:
+        """A dial succeeded: the server is there."""
+        if self.failures:
+            self.trouble(now)
+        self.failures = 0
+        self.paused_until = -math.inf
+        self.error = None

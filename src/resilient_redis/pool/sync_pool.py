@@ -1,0 +1,272 @@
+"""The pool for threads: a true ``redis.ConnectionPool`` over the ledger. Twin of `aio_pool`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import WeakSet
+
+import redis
+
+from resilient_redis.clock import Clock
+from resilient_redis.connections.cleanliness import absorb, dirt
+from resilient_redis.connections.observed import observed
+from resilient_redis.durations import Duration, parse_duration
+from resilient_redis.errors import PoolTimeoutError
+from resilient_redis.pool import fork, leaks, maintenance
+from resilient_redis.pool.dialling import Dialler
+from resilient_redis.pool.face import PoolFace, deadline_of
+from resilient_redis.pool.life import Life
+from resilient_redis.pool.options import PoolOptions, take_options
+from resilient_redis.pool.priority import Priority, current_priority, parse_priority
+from resilient_redis.pool.redis_side import RedisSide
+from resilient_redis.pool.slots import Slot, State, Waiter
+from resilient_redis.pool.story import exhausted
+from resilient_redis.pool.todo import Todo
+
+
+class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool):
+    """A ``redis.ConnectionPool`` with bounds, order, and an end.
+
+    It hands a connection that comes back straight to the longest waiter, opens new ones a few at a time and only
+    while somebody needs one, keeps them fresh, takes back only clean ones, and can be drained and closed for good.
+    Everything that takes a redis-py pool takes this one.
+
+    Args:
+        connection_class: as redis-py's.
+        max_connections: see `PoolOptions`; ``None`` for its default.
+        clock: the source of time, for tests.
+        **kwargs: the other options of `PoolOptions` by name; the rest is for the connections, as redis-py's.
+
+    Raises:
+        ConfigError: an option is out of its range.
+
+    Safe for threads, for signal handlers and for fork.
+
+    >>> pool = ResilientConnectionPool.from_url("redis://localhost:6379", max_connections=20, acquire_timeout="250ms")
+    >>> redis.Redis(connection_pool=pool).connection_pool.stats().max
+    20
+    """
+
+    def __init__(
+        self,
+        connection_class: Any = redis.Connection,
+        max_connections: int | None = None,
+        *args: Any,
+        clock: Clock | None = None,
+        **kwargs: Any,
+    ) -> None:
+        given = take_options(kwargs)
+        if max_connections is not None:
+            given["max_connections"] = max_connections
+        options = PoolOptions(**given)
+        super().__init__(observed(connection_class), options.max_connections, *args, **kwargs)
+        self._set_up(options, clock)
+
+    def _set_up(self, options: PoolOptions, clock: Clock | None) -> None:
+        """What the constructor adds to redis-py's; also turns a fresh pool of redis-py's into one of ours."""
+        self.connection_class = observed(self.connection_class)
+        self._postponed: deque[Callable[[float], Todo]] = deque()
+        self._stepping = False
+        self._quiet = threading.Event()
+        self._dialler = Dialler(self)
+        self._forgotten: WeakSet[Any] = WeakSet()
+        self._watch_releases()
+        self._begin(options, clock, own_dials=True)
+        fork.register(self)
+        maintenance.register(self)
+
+    # Borrowing and giving back
+
+    def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
+        """Borrow a connection: open, shaken hands, clean. The arguments are redis-py's old ones, and not used.
+
+        Raises:
+            PoolTimeoutError: none came free in time.
+            PoolSaturatedError: too many wait already.
+            PoolClosedError: the pool is closed.
+            DialFailedError: the server did not answer somebody else's dial just now.
+            redis.ConnectionError: it did not answer ours.
+        """
+        slot = self._ledger.take(self._now())
+        if slot is None or self._leak_threshold is not None or slot.idled > self._validate_after or slot.probe():
+            return self._borrow(deadline_of(self._now(), self._patience), current_priority.get(), slot)
+        return slot.connection
+
+    def acquire(self, *, timeout: Duration | None = None, priority: Priority | None = None) -> Any:
+        """As `get_connection`, with a patience and a priority of its own. Give it back with `release`.
+
+        Args:
+            timeout: seconds; ``None``: the option ``acquire_timeout``; 0: only what is idle.
+            priority: ``"high"``, ``"normal"``, ``"low"`` or a number; ``None``: that of the context.
+        """
+        rank = current_priority.get() if priority is None else parse_priority(priority)
+        patience = self._patience if timeout is None else parse_duration(timeout, "timeout")
+        return self._borrow(deadline_of(self._now(), patience), rank)
+
+    @contextlib.contextmanager
+    def lease(self, *, timeout: Duration | None = None, priority: Priority | None = None) -> Iterator[Any]:
+        """A connection for a block, given back whatever happens.
+
+        >>> from resilient_redis.testing import EmbeddedServer
+        >>> with EmbeddedServer.start() as server:
+        ...     pool = ResilientConnectionPool.from_url(server.url)
+        ...     with pool.lease(priority="high") as connection:
+        ...         connection.send_command("PING")
+        ...         connection.read_response()
+        b'PONG'
+        """
+        connection = self.acquire(timeout=timeout, priority=priority)
+        try:
+            yield connection
+        finally:
+            self.release(connection)
+
+    def release(self, connection: Any) -> None:
+        """Give a connection back. If it is not clean it is closed, and the cause counted. Never waits.
+
+        Raises:
+            PoolReturnError: it is not lent. Nothing else came of it.
+        """
+        ledger = self._ledger
+        slot = ledger.leased.pop(connection, None)
+        if slot is None:
+            self._stray(connection)
+            return
+        now = self._now()
+        if slot.reported:
+            leaks.report_return(self, slot, now)
+        cause = self._unfit(slot, now)
+        if cause is not None:
+            self._discard(slot, cause)
+        elif not ledger.give_back(slot, now):
+            self._step(ledger.settle)
+        if now >= self._maintain_at:
+            maintenance.due(self)
+
+    def _unfit(self, slot: Slot, now: float) -> str | None:
+        """Why this connection must not be lent again; free checks only."""
+        connection = slot.connection
+        cause = dirt(connection)
+        if cause is None and slot.expires <= now:
+            cause = slot.doom
+        if cause is None and self._announces:
+            cause = self._announce_release(connection)
+        return cause
+
+    def _stray(self, connection: Any) -> None:
+        if fork.is_inherited(connection) or connection in self._forgotten:
+            with contextlib.suppress(Exception):
+                connection.disconnect()
+            return
+        raise self._not_lent()
+
+    # Waiting
+
+    def _wait(self, deadline: float, rank: float) -> Slot:
+        """Queue until there is a connection, dialling for it if that falls to us."""
+        with self._lock:
+            if self._stepping:
+                # A signal handler in the middle of this very thread's step: what it waits for could never come.
+                raise PoolTimeoutError(exhausted(self.stats(), 0.0, "asked from inside the pool, by a signal handler"))
+        awake = threading.Event()
+        waiter = Waiter(rank, self._now(), awake.set)
+        try:
+            self._step(lambda now: self._ledger.acquire(waiter, now))
+            self._await_outcome(waiter, awake, deadline)
+        except BaseException:
+            self._leave(waiter)
+            raise
+        finally:
+            self._ledger.waited(waiter, self._now())
+        if waiter.slot is not None:
+            return waiter.slot
+        raise self._too_late(waiter) if waiter.refusal is None else self._refused(waiter.refusal)
+
+    def _await_outcome(self, waiter: Waiter, awake: threading.Event, deadline: float) -> None:
+        while waiter.slot is None and waiter.refusal is None:
+            now = self._now()
+            if now >= deadline:
+                self._step(lambda now: self._ledger.give_up(waiter, now))
+                return
+            slot = waiter.reservation
+            if slot is not None and now >= slot.start:
+                self._dialler.dial_for(waiter, slot, deadline)
+                continue
+            awake.clear()
+            if waiter.slot is not None or waiter.refusal is not None or waiter.reservation is not slot:
+                continue
+            until = deadline if slot is None else min(deadline, slot.start)
+            self._clock.wait(awake, None if until == math.inf else until - now)
+
+    def _leave(self, waiter: Waiter) -> None:
+        """Whatever ended the wait: nothing that was granted may be lost."""
+        self._step(lambda now: self._ledger.give_up(waiter, now))
+        if waiter.slot is not None:
+            self.release(waiter.slot.connection)
+
+    def _borrow(self, deadline: float, rank: float, slot: Slot | None = None) -> Any:
+        """The careful way: wait if need be, and examine what there is until one is well."""
+        slot = slot or self._ledger.take(self._now()) or self._wait(deadline, rank)
+        while (cause := self._examine(slot, deadline)) is not None:
+            self._discard(slot, cause)
+            slot = self._ledger.take(self._now()) or self._wait(deadline, rank)
+        slot.reported = False
+        slot.place = None if self._leak_threshold is None else leaks.caller()
+        return slot.connection
+
+    def _examine(self, slot: Slot, deadline: float) -> str | None:
+        """Why this connection is of no use; ``None``: it is well."""
+        try:
+            cause = absorb(slot.connection) if slot.probe() else None
+            if cause is not None or slot.idled <= self._validate_after:
+                return cause
+            slot.state = State.VALIDATING
+            cause = self._dialler.ping(slot.connection, deadline)
+            slot.state = State.LEASED
+            return cause
+        except BaseException:
+            self._discard(slot, "validation")
+            raise
+
+    def _discard(self, slot: Slot, cause: str) -> None:
+        self._step(lambda now: self._ledger.discard(slot, cause, now))
+
+    # Steps
+
+    def _step(self, step: Callable[[float], Todo]) -> None:
+        """One step of the ledger, alone; then what it asks for, with no lock held.
+
+        A signal handler or a finaliser may come in the middle of a step of its own thread. What it gives back is
+        booked right after that step.
+        """
+        with self._lock:
+            if self._stepping:
+                self._postponed.append(step)
+                return
+            self._stepping = True
+            try:
+                todo = step(self._now())
+                while self._postponed:
+                    more = self._postponed.popleft()(self._now())
+                    todo.wake += more.wake
+                    todo.close += more.close
+            finally:
+                self._stepping = False
+        for waiter in todo.wake:
+            waiter.wake()
+        for slot in todo.close:
+            self._close_slot(slot)
+        if self._ledger.state != "open" and self._ledger.quiet:
+            self._quiet.set()
+
+    def _close_slot(self, slot: Slot) -> None:
+        with contextlib.suppress(Exception):
+            slot.connection.disconnect()
+        if self._options.budget is not None:
+            self._options.budget.give()
+        self._step(lambda now: self._ledger.closed(slot, now))
