@@ -6,7 +6,12 @@ from resilient_redis.errors import (
     CallTimeoutError,
     CircuitOpenError,
     ConfigError,
+    DialFailedError,
     PipelineOrderWarning,
+    PoolClosedError,
+    PoolReturnError,
+    PoolSaturatedError,
+    PoolTimeoutError,
     RejectedError,
     ResilienceError,
 )
@@ -21,6 +26,12 @@ from resilient_redis.policies import (
     Timeout,
     register_policy,
 )
+from resilient_redis.pool.health import PoolHealth
+from resilient_redis.pool.options import PoolOptions
+from resilient_redis.pool.priority import priority
+from resilient_redis.pool.sizing import PoolSize, pool_size
+from resilient_redis.pool.stats import PoolStats
+from resilient_redis.pool.sync_pool import ResilientConnectionPool
 
 __version__ = "0.1.0"
 
@@ -31,17 +42,29 @@ __all__ = [
     "CircuitBreaker",
     "CircuitOpenError",
     "ConfigError",
+    "DialFailedError",
     "Fallback",
     "Layer",
     "PipelineOrderWarning",
     "Policy",
+    "PoolClosedError",
+    "PoolHealth",
+    "PoolOptions",
+    "PoolReturnError",
+    "PoolSaturatedError",
+    "PoolSize",
+    "PoolStats",
+    "PoolTimeoutError",
     "RejectedError",
     "ResilienceError",
     "ResiliencePipeline",
+    "ResilientConnectionPool",
     "ResilientRedis",
     "Retry",
     "Timeout",
     "fallback",
+    "pool_size",
+    "priority",
     "register_policy",
     "resilient",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, cast
 
 import redis
@@ -14,9 +15,13 @@ from resilient_redis.client_pubsub import ResilientPubSub
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
 from resilient_redis.connections.observed import is_observed
+from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.sync_driver import call
 from resilient_redis.policies.base import Policy
+from resilient_redis.pool.adoption import leased, make_resilient, separate_options
+from resilient_redis.pool.priority import Priority
+from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt, no_redis_retries
 from resilient_redis.transport.surfaces import CommandSurface
 
@@ -33,8 +38,9 @@ class ResilientRedis(ResilientClient, redis.Redis):
             growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback; all attempts
             together take at most twice the timeout, and 5 s at least. ``[]``: one attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
-        clock: the source of time, for tests.
-        **kwargs: as for ``redis.Redis``. ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
+        clock: the policies' source of time, for tests; the pool goes by real time, as sockets do.
+        **kwargs: as for ``redis.Redis``, and the options of the pool (`resilient_redis.pool.options.PoolOptions`:
+            ``min_idle``, ``acquire_timeout`` …). ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
             same backoff and number of tries, under our rules of what may be repeated.
 
     Live state (circuits, permits) hangs on the connection pool: clients over one pool share it by policy object or
@@ -61,7 +67,10 @@ class ResilientRedis(ResilientClient, redis.Redis):
     ) -> None:
         owns_pool = kwargs.get("connection_pool") is None
         single = kwargs.pop("single_connection_client", False)
+        options, kwargs = separate_options(kwargs)
         super().__init__(*args, **separate_ours(kwargs, no_redis_retries))
+        if owns_pool:
+            make_resilient(self.connection_pool, options)
         self._guard(policies, listeners, clock, owns_pool=owns_pool)
         self._prepare()
         if single:
@@ -95,7 +104,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
         >>> ResilientRedis.from_url("redis://localhost:6379", policies=[]).policies
         ()
         """
-        pool = redis.ConnectionPool.from_url(url, **kwargs)
+        pool = ResilientConnectionPool.from_url(url, **kwargs)
         client = cls(
             connection_pool=pool,
             policies=policies,
@@ -106,6 +115,43 @@ class ResilientRedis(ResilientClient, redis.Redis):
         client.auto_close_connection_pool = True
         adopt(pool).policies = client.policies
         return client
+
+    @contextmanager
+    def lease(self, *, timeout: Duration | None = None, priority: Priority | None = None) -> Iterator[Self]:
+        """A client on one connection of its own for a block; the connection is given back whatever happens.
+
+        For a run of commands that must not queue again between them, or that change what the connection is (WATCH).
+        Its commands go through the policies, but nothing on it is repeated.
+
+        Args:
+            timeout: seconds to wait for the connection; ``None``: the pool's ``acquire_timeout``.
+            priority: ``"high"``, ``"normal"``, ``"low"`` or a number; ``None``: that of the context.
+
+        >>> from resilient_redis.testing import EmbeddedServer
+        >>> with EmbeddedServer.start() as server, ResilientRedis.from_url(server.url) as r:
+        ...     with r.lease(priority="high") as one:
+        ...         one.incr("orders")
+        1
+        """
+        with leased(self.connection_pool, timeout, priority) as connection:
+            client = type(self)(connection_pool=self.connection_pool, policies=self.policies)
+            client.connection = connection
+            client._single_connection_client = True
+            try:
+                yield client
+            finally:
+                client.connection = None
+
+    def close(self) -> None:
+        """As redis-py's: give back what this client holds, and close the connections of a pool of its own.
+
+        The client may be used again. ``connection_pool.close()`` closes the pool for good.
+        """
+        connection, self.connection = getattr(self, "connection", None), None
+        if connection is not None:
+            self.connection_pool.release(connection)
+        if getattr(self, "auto_close_connection_pool", False):
+            self.connection_pool.disconnect()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command through the policies."""

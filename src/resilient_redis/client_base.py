@@ -21,6 +21,8 @@ from resilient_redis.policies.breaker import CircuitBreaker
 from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
 from resilient_redis.policies.retry import Retry
 from resilient_redis.policies.timeout import Timeout
+from resilient_redis.pool.face import PoolFace
+from resilient_redis.pool.health import PoolHealth
 from resilient_redis.transport.adopt import PoolState, adopt, convert_retry
 
 _DEFAULT_TIMEOUT = 5.0
@@ -135,6 +137,25 @@ class ResilientClient:
         finally:
             active_scope.reset(token)
 
+    def health(self) -> PoolHealth:
+        """How the pool is, with the circuits in front of it; see `PoolFace.health`.
+
+        Raises:
+            ConfigError: the client was given a pool of redis-py's, which does not know.
+
+        >>> from resilient_redis import ResilientRedis
+        >>> ResilientRedis().health().status
+        'healthy'
+        """
+        pool = self.connection_pool
+        if not isinstance(pool, PoolFace):
+            raise ConfigError(
+                f"connection_pool: a {type(pool).__name__} of redis-py's cannot say how it is; "
+                "give the client a ResilientConnectionPool, or none",
+                field="connection_pool",
+            )
+        return pool.health(breakers={name: str(layer.state) for name, layer in self.breakers.items()})
+
     def describe(self) -> str:
         """The stack with every effective number, and what it stands on. No password is in it."""
         kwargs = self.connection_pool.connection_kwargs
@@ -143,6 +164,11 @@ class ResilientClient:
             f"Redis at {_where(self.connection_pool)}; connect timeout {_seconds(connect)}, "
             f"socket timeout {_seconds(kwargs.get('socket_timeout'))}",
             "redis-py's own retries: off",
+            *(
+                [f"pool: {self.connection_pool.options.describe()}"]
+                if isinstance(self.connection_pool, PoolFace)
+                else []
+            ),
         ]
         return describe_plan(self._plan, below)
 

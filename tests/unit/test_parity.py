@@ -38,7 +38,7 @@ def own_functions(cls: type[Any]) -> dict[str, Any]:
 
 
 # redis-py's asyncio PubSub dials in its `parse_response`, past its own `_execute`, which the sync one goes through.
-ONE_SIDED = {"ResilientPubSub": {"parse_response"}}
+ONE_SIDED = {"ResilientPubSub": {"parse_response"}, "ResilientRedis": {"close", "aclose"}}
 
 
 def shape(function: Any) -> list[tuple[str, str, Any]]:
@@ -74,5 +74,10 @@ def test_twin_modules_define_the_same_names(sync: ModuleType, twin: ModuleType) 
 
 
 def test_the_asyncio_package_has_the_clients_names() -> None:
-    assert set(resilient_redis.asyncio.__all__) == {"ResilientPipeline", "ResilientPubSub", "ResilientRedis"}
+    assert set(resilient_redis.asyncio.__all__) == {
+        "ResilientConnectionPool",
+        "ResilientPipeline",
+        "ResilientPubSub",
+        "ResilientRedis",
+    }
     assert resilient_redis.asyncio.ResilientRedis.__name__ == resilient_redis.ResilientRedis.__name__

@@ -6,5 +6,6 @@
 from resilient_redis.asyncio.client import ResilientRedis
 from resilient_redis.asyncio.pipeline import ResilientPipeline
 from resilient_redis.asyncio.pubsub import ResilientPubSub
+from resilient_redis.pool.aio_pool import ResilientConnectionPool
 
-__all__ = ["ResilientPipeline", "ResilientPubSub", "ResilientRedis"]
+__all__ = ["ResilientConnectionPool", "ResilientPipeline", "ResilientPubSub", "ResilientRedis"]

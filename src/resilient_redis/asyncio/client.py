@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import redis.asyncio
@@ -13,9 +14,13 @@ from resilient_redis.client_base import ResilientClient, separate_ours
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
 from resilient_redis.connections.aio_observed import is_observed
+from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.policies.base import Policy
+from resilient_redis.pool.adoption import aio_leased, is_ours, make_resilient, separate_options
+from resilient_redis.pool.aio_pool import ResilientConnectionPool
+from resilient_redis.pool.priority import Priority
 from resilient_redis.transport.adopt import adopt, no_async_redis_retries
 from resilient_redis.transport.aio_surfaces import CommandSurface
 
@@ -32,8 +37,9 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
             growing to 60 s), ``Timeout`` (``socket_timeout``, else 5 s, per attempt), no fallback; all attempts
             together take at most twice the timeout, and 5 s at least. ``[]``: one attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
-        clock: the source of time, for tests.
-        **kwargs: as for ``redis.asyncio.Redis``. ``retry=`` of redis-py, without ``policies``, becomes our `Retry`
+        clock: the policies' source of time, for tests; the pool goes by real time, as sockets do.
+        **kwargs: as for ``redis.asyncio.Redis``, and the options of the pool
+            (`resilient_redis.pool.options.PoolOptions`: ``min_idle``, ``acquire_timeout`` …). ``retry=`` of redis-py, without ``policies``, becomes our `Retry`
             with the same backoff and number of tries, under our rules of what may be repeated.
 
     Live state (circuits, permits) hangs on the connection pool: clients over one pool share it by policy object or
@@ -62,7 +68,10 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         **kwargs: Any,
     ) -> None:
         owns_pool = kwargs.get("connection_pool") is None
+        options, kwargs = separate_options(kwargs)
         super().__init__(*args, **separate_ours(kwargs, no_async_redis_retries))
+        if owns_pool:
+            make_resilient(self.connection_pool, options)
         self._guard(policies, listeners, clock, owns_pool=owns_pool)
         self._prepare()
 
@@ -86,7 +95,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         >>> ResilientRedis.from_url("redis://localhost:6379", policies=[]).policies
         ()
         """
-        pool = redis.asyncio.ConnectionPool.from_url(url, **kwargs)
+        pool = ResilientConnectionPool.from_url(url, **kwargs)
         client = cls(
             connection_pool=pool,
             policies=policies,
@@ -97,6 +106,49 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         client.auto_close_connection_pool = True
         adopt(pool).policies = client.policies
         return client
+
+    @asynccontextmanager
+    async def lease(self, *, timeout: Duration | None = None, priority: Priority | None = None) -> AsyncIterator[Self]:
+        """A client on one connection of its own for a block; the connection is given back whatever happens.
+
+        For a run of commands that must not queue again between them, or that change what the connection is (WATCH).
+        Its commands go through the policies, but nothing on it is repeated.
+
+        Args:
+            timeout: seconds to wait for the connection; ``None``: the pool's ``acquire_timeout``.
+            priority: ``"high"``, ``"normal"``, ``"low"`` or a number; ``None``: that of the context.
+
+        >>> import asyncio
+        >>> from resilient_redis.testing import EmbeddedServer
+        >>> async def main(url):
+        ...     async with ResilientRedis.from_url(url) as r, r.lease(priority="high") as one:
+        ...         return await one.incr("orders")
+        >>> with EmbeddedServer.start() as server:
+        ...     asyncio.run(main(server.url))
+        1
+        """
+        async with aio_leased(self.connection_pool, timeout, priority) as connection:
+            client = type(self)(connection_pool=self.connection_pool, policies=self.policies)
+            client.connection = connection
+            client.single_connection_client = True
+            try:
+                yield client
+            finally:
+                client.connection = None
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """As redis-py's: give back what this client holds, and close the connections of a pool of its own.
+
+        The client may be used again. ``connection_pool.aclose()`` closes the pool for good.
+        """
+        if not is_ours(self.connection_pool):
+            await super().aclose(close_connection_pool)
+            return
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            await self.connection_pool.release(connection)
+        if close_connection_pool or (close_connection_pool is None and self.auto_close_connection_pool):
+            await self.connection_pool.disconnect()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """One command through the policies."""

@@ -14,6 +14,7 @@ from resilient_redis.config.convert import convert, duration_problem, expectatio
 from resilient_redis.config.problems import Path, Problems, show, unknown
 from resilient_redis.config.references import is_reference
 from resilient_redis.durations import DurationSpec, parse_duration
+from resilient_redis.pool.options import POOL_FIELDS
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -58,6 +59,19 @@ class OptionsSpec(msgspec.Struct, kw_only=True):
     ssl_validate_ocsp_stapled: bool
     ssl_ocsp_expected_cert: str | None
     ssl_ciphers: str | None
+    # the pool's, see `resilient_redis.pool.options.PoolOptions`
+    acquire_timeout: DurationSpec
+    min_idle: _Count
+    max_waiting: _Count | None
+    idle_timeout: DurationSpec | None
+    max_lifetime: DurationSpec | None
+    validate_after: DurationSpec | None
+    leak_threshold: DurationSpec | None
+    max_dials: _AtLeastOne
+    fifo: bool
+    maintenance_interval: DurationSpec
+    background: bool
+    name: str | None
 
 
 _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(OptionsSpec)}
@@ -67,6 +81,7 @@ _CODE_ONLY: dict[str, str] = {
     "retry_on_error": "use a retry policy",
     "connection_pool": "use url or host",
     "credential_provider": "use password, which may be env: or file:",
+    "budget": "make the client in code",
 }
 _OBJECTS = frozenset(
     {
@@ -89,8 +104,8 @@ _OBJECTS = frozenset(
 
 @cache
 def _accepted() -> frozenset[str]:
-    """What the installed redis-py takes."""
-    return frozenset(inspect.signature(redis.Redis.__init__).parameters) - {"self"}
+    """What the installed redis-py and our pool take."""
+    return (frozenset(inspect.signature(redis.Redis.__init__).parameters) | POOL_FIELDS) - {"self"}
 
 
 def option_names() -> list[str]:
@@ -141,7 +156,7 @@ def read_option(name: str, value: Any, path: Path, problems: Problems) -> Any:
 
 def _seconds_problem(name: str, seconds: float) -> str | None:
     """What the option expects of its seconds, if it is not so."""
-    if name.endswith("_timeout") and seconds == 0:
+    if name.endswith("_timeout") and seconds == 0 and name not in POOL_FIELDS:
         return "more than 0 seconds"
     return "a finite number of seconds" if math.isinf(seconds) else None
 

@@ -17,6 +17,7 @@ import redis.exceptions as rx
 
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection as Base
@@ -24,10 +25,11 @@ else:
     Base = object
 
 
-class ObservedConnection(Base):
+class ObservedConnection(Session, Base):
     """Mixin: marks borrowing and sending on the current attempt."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
+    _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
     _dial: asyncio.Task[None] | None = None  # connecting and shaking hands, while under way
     _sending = 0  # > 0 while redis-py writes: the limit is then kept here
 
@@ -85,11 +87,16 @@ class ObservedConnection(Base):
 
     async def _dial_to_the_end(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Ends connected or disconnected, whatever is thrown, a cancel included."""
+        packed = self._packed
+        self._dialling += 1
         try:
             await super().connect_check_health(*args, **kwargs)
         except BaseException:
             await self.disconnect(nowait=True)
             raise
+        finally:
+            self._dialling -= 1
+        self._dialled(packed)
 
     def _dial_ended(self, dial: asyncio.Task[None]) -> None:
         if self._dial is dial:
@@ -109,7 +116,14 @@ class ObservedConnection(Base):
         if dial is not None and dial is not asyncio.current_task():
             self._dial = None
             dial.cancel()
+        self._forget_session()
         await super().disconnect(*args, **kwargs)
+
+    async def re_auth(self) -> None:
+        """As redis-py's: new credentials for the same user are no state of a borrower's."""
+        before = self._states
+        await super().re_auth()
+        self._re_authenticated(before)
 
     async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """The handshake: nothing of the command is sent yet."""
@@ -125,6 +139,21 @@ class ObservedConnection(Base):
             await super()._send_ping()
         finally:
             self._aside -= 1
+
+    async def _ping_failed(self, *args: Any, **kwargs: Any) -> None:
+        packed = self._packed  # these commands are not lost with the connection: they wait for the next
+        await super()._ping_failed(*args, **kwargs)
+        self._packed = packed
+
+    async def send_command(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's, in one frame as there, and a look at what the command makes of the connection."""
+        await self.send_packed_command(self.pack_command(*args), check_health=kwargs.get("check_health", True))
+        try:
+            if args[0] in ORDINARY:
+                return
+        except (TypeError, ValueError):  # a name that cannot be hashed
+            pass
+        self._note(args)
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, with a mark on the attempt right before the first write."""

@@ -16,6 +16,7 @@ from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.addresses import last_good
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.connections.deadline_socket import DeadlineSocket
+from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
     from redis.connection import AbstractConnection as Base
@@ -23,10 +24,11 @@ else:
     Base = object
 
 
-class ObservedConnection(Base):
+class ObservedConnection(Session, Base):
     """Mixin: marks borrowing and sending on the current attempt, and bounds each wait by its deadline."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
+    _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
 
     @property
     def socket_connect_timeout(self) -> float | None:
@@ -75,11 +77,27 @@ class ObservedConnection(Base):
         """Ends connected or disconnected, whatever is thrown: a half-made handshake must not reach the pool."""
         if vars(self)["_sock"] is not None:
             return  # as for nearly every command
+        packed = self._packed
+        self._dialling += 1
         try:
             super().connect_check_health(*args, **kwargs)
         except BaseException:
             self.disconnect()
             raise
+        finally:
+            self._dialling -= 1
+        self._dialled(packed)
+
+    def disconnect(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's; what the commands made of the connection is gone with it."""
+        self._forget_session()
+        super().disconnect(*args, **kwargs)
+
+    def re_auth(self) -> None:
+        """As redis-py's: new credentials for the same user are no state of a borrower's."""
+        before = self._states
+        super().re_auth()
+        self._re_authenticated(before)
 
     def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """The handshake: nothing of the command is sent yet."""
@@ -95,6 +113,21 @@ class ObservedConnection(Base):
             super()._send_ping()
         finally:
             self._aside -= 1
+
+    def _ping_failed(self, *args: Any, **kwargs: Any) -> None:
+        packed = self._packed  # these commands are not lost with the connection: they wait for the next
+        super()._ping_failed(*args, **kwargs)
+        self._packed = packed
+
+    def send_command(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's, in one frame as there, and a look at what the command makes of the connection."""
+        self.send_packed_command(self._command_packer.pack(*args), check_health=kwargs.get("check_health", True))
+        try:
+            if args[0] in ORDINARY:
+                return
+        except (TypeError, ValueError):  # a name that cannot be hashed
+            pass
+        self._note(args)
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, with a mark on the attempt right before the first write."""

@@ -35,6 +35,7 @@ class LayerStore:
         clock: the source of time; ``None`` for the system's.
         rng: the source of chance for jitter; ``None`` for a fresh one.
         listeners: called for each event.
+        events: where to tell events, instead of a sink of its own.
         keep_named: keep named layers as long as the store (a pool's), or only while somebody uses them.
     """
 
@@ -45,8 +46,9 @@ class LayerStore:
         listeners: Iterable[Listener] = (),
         *,
         keep_named: bool = True,
+        events: Events | None = None,
     ) -> None:
-        events = Events(listeners)
+        events = Events(listeners) if events is None else events
         self.runtime = Runtime(clock or SYSTEM_CLOCK, rng or random.Random(), events)
         self._lock = threading.RLock()
         # A layer holds its policy, so while the layer lives the id cannot be taken by another object.

@@ -34,8 +34,8 @@ class Life:
         >>> from resilient_redis.asyncio import ResilientConnectionPool
         >>> from resilient_redis.testing import EmbeddedServer
         >>> async def main(url):
-        ...     pool = ResilientConnectionPool.from_url(url, min_idle=2)
-        ...     return (await pool.warm_up()).opened
+        ...     async with ResilientConnectionPool.from_url(url, min_idle=2) as pool:
+        ...         return (await pool.warm_up()).opened
         >>> with EmbeddedServer.start() as server:
         ...     asyncio.run(main(server.url))
         2
@@ -54,7 +54,7 @@ class Life:
 
     async def _open_spares(self, opened: list[int], errors: list[BaseException]) -> None:
         while not errors and (slot := self._ledger.reserve_spare(self._now())) is not None:  # type: ignore[attr-defined]
-            task = self._spawn(self._dialler.dial(slot))  # type: ignore[attr-defined]
+            task = self._start_dial(slot)  # type: ignore[attr-defined]
             error = await asyncio.shield(task)
             if error is not None:
                 errors.append(error)
@@ -70,7 +70,8 @@ class Life:
         self._step(self._ledger.maintain)  # type: ignore[attr-defined]
         self._bury_the_dead()
         leaks.report(self, self._now())  # type: ignore[attr-defined]
-        await self.warm_up()
+        if not self._ledger.resting:
+            await self.warm_up()
 
     async def keep_budget(self) -> None:
         """Renew the share of this process, and close what it has too much."""
@@ -145,6 +146,8 @@ class Life:
             await self._clock.await_future(self._quiet, seconds)  # type: ignore[attr-defined]
         calm = self._ledger.quiet
         self._step(self._ledger.finish_close)  # type: ignore[attr-defined]
+        for task in self._dials:
+            task.cancel()
         for connection in list(self._ledger.leased):
             abort(connection)
         for _ in range(2):  # transports close their sockets in the loop's next round
@@ -155,6 +158,7 @@ class Life:
         """In a child: begin anew, with whatever loop comes."""
         self._loop = None
         self._tasks = set()
+        self._dials = set()
         self._quiet = None
         self._new_ledger()  # type: ignore[attr-defined]
         if self._options.budget is not None:

@@ -77,6 +77,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         self.connection_class = observed(self.connection_class)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._dials: set[asyncio.Task[Any]] = set()
         self._quiet: asyncio.Future[None] | None = None
         self._forgotten: WeakSet[Any] = WeakSet()
         self._dialler = Dialler(self)
@@ -128,8 +129,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
 
         >>> from resilient_redis.testing import EmbeddedServer
         >>> async def main(url):
-        ...     pool = ResilientConnectionPool.from_url(url)
-        ...     async with pool.lease(priority="high") as connection:
+        ...     async with ResilientConnectionPool.from_url(url) as pool, pool.lease(priority="high") as connection:
         ...         await connection.send_command("PING")
         ...         return await connection.read_response()
         >>> with EmbeddedServer.start() as server:
@@ -260,12 +260,19 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         for waiter in todo.wake:
             waiter.wake()
         for slot in todo.dial:
-            self._spawn(self._dialler.dial(slot))
+            self._start_dial(slot)
         for slot in todo.close:
             self._close_slot(slot)
         quiet = self._quiet
         if quiet is not None and not quiet.done() and self._ledger.quiet:
             quiet.set_result(None)
+
+    def _start_dial(self, slot: Slot) -> asyncio.Task[Any] | None:
+        task = self._spawn(self._dialler.dial(slot))
+        if task is not None:
+            self._dials.add(task)
+            task.add_done_callback(self._dials.discard)
+        return task
 
     def _spawn(self, work: Any) -> asyncio.Task[Any] | None:
         """Run something beside the borrowers. ``None``: there is no loop any more."""

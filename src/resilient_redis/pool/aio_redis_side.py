@@ -107,6 +107,8 @@ class RedisSide:
     async def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections, and with ``inuse_connections`` the lent ones too; the pool stays open."""
         ledger = self._ledger
+        for task in self._dials:  # type: ignore[attr-defined]
+            task.cancel()
         self._step(lambda now: ledger.drain(now, "disconnect"))  # type: ignore[attr-defined]
         if inuse_connections:
             for connection in list(ledger.leased):

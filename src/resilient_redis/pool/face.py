@@ -201,8 +201,10 @@ def deadline_of(now: float, patience: float, margin: float = 0.0) -> float:
         margin: seconds before the deadline of the call at which to leave, so as to leave with the pool's own story.
     """
     attempt = current_attempt.get()
-    deadline = now + patience
-    return deadline if attempt is None else min(deadline, attempt.deadline - margin)
+    if attempt is not None:
+        # Counted on the call's own clock: it may be a test's, while sockets take real time.
+        patience = min(patience, attempt.deadline - attempt.now() - margin)
+    return now + patience
 
 
 def mark_as_dialled() -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from resilient_redis.pool.options import PoolOptions
-from resilient_redis.pool.pace import Pace
+from resilient_redis.pool.pace import WORTH_WAITING, Pace
 from resilient_redis.pool.slots import Refusal, Slot, State, Waiter, WaitQueue
 from resilient_redis.pool.todo import Tally, Todo
 
@@ -43,6 +43,7 @@ class Ledger:
         most: upper bound of slots; lower than the option while a budget asks for it.
         least: how many to keep idle.
         state: ``"open"``, ``"draining"`` (nobody new is served), ``"closed"``.
+        resting: it was disconnected and not asked for anything since: nothing is kept warm.
         calm: nothing stands in the way of lending and taking back without a look at the rest.
     """
 
@@ -64,6 +65,7 @@ class Ledger:
         self.least = options.min_idle
         self.state = "open"
         self.generation = 0
+        self.resting = False
         self.calm = True
 
     # Without the lock
@@ -101,6 +103,7 @@ class Ledger:
             self._refuse(waiter, Refusal("closed"))
             return Todo()
         self.calm = False
+        self.resting = False
         self.queue.add(waiter)
         todo = self.settle(now)
         limit = self._options.max_waiting
@@ -223,7 +226,9 @@ class Ledger:
                 self.queue.add(owner)
         else:
             told = owner or self.queue.first()
-            if told is not None:
+            if told is not None and (
+                owner is not None or told.since <= slot.began
+            ):  # a newcomer gets a dial of its own
                 self.queue.remove(told)
                 self._drop_reservation(told)
                 self._refuse(told, Refusal("dial", error=error))
@@ -250,6 +255,7 @@ class Ledger:
     def drain(self, now: float, cause: str = "drain") -> Todo:
         """A new generation: no connection of the old one is lent again."""
         self.generation += 1
+        self.resting = cause == "disconnect"
         for slot in self.slots:
             self.doom(slot, cause)
         todo = Todo()
@@ -340,7 +346,7 @@ class Ledger:
 
     def _hopeless(self, now: float) -> bool:
         """Nothing may come back, and the server does not answer dials."""
-        return self.pace.left(now) > 0 and not (self.leased or self.dialling or self.idle)
+        return self.pace.left(now) > WORTH_WAITING and not (self.leased or self.dialling or self.idle)
 
     def _covered(self) -> int:
         """Waiters for whom a connection is on its way."""

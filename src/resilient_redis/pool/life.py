@@ -54,8 +54,8 @@ class Life:
         >>> from resilient_redis import ResilientConnectionPool
         >>> from resilient_redis.testing import EmbeddedServer
         >>> with EmbeddedServer.start() as server:
-        ...     pool = ResilientConnectionPool.from_url(server.url, min_idle=2)
-        ...     pool.warm_up().opened
+        ...     with ResilientConnectionPool.from_url(server.url, min_idle=2) as pool:
+        ...         pool.warm_up().opened
         2
         """
         deadline = self._now() + parse_duration(timeout, "timeout")  # type: ignore[attr-defined]
@@ -89,7 +89,8 @@ class Life:
         self._step(self._ledger.maintain)  # type: ignore[attr-defined]
         self._bury_the_dead()
         leaks.report(self, self._now())  # type: ignore[attr-defined]
-        self.warm_up(timeout=dial_for)
+        if not self._ledger.resting:
+            self.warm_up(timeout=dial_for)
 
     def keep_budget(self) -> None:
         """Renew the share of this process, and close what it has too much."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from resilient_redis.durations import Duration, parse_duration
+from resilient_redis.durations import Duration, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.pool.budgets.base import Budget
 
@@ -107,6 +107,24 @@ class PoolOptions:
     def resized(self, max_connections: int, min_idle: int) -> PoolOptions:
         """The same with other bounds."""
         return replace(self, max_connections=max_connections, min_idle=min_idle)
+
+    def describe(self) -> str:
+        """The effective numbers in a line.
+
+        >>> PoolOptions(min_idle=2).describe()
+        'at most 100 connections, 2 kept idle, 5 s to get one, closed after 60 s idle or 1800 s in all'
+        """
+        life = [f"{show_duration(seconds)} {word}" for seconds, word in self._ends()]
+        parts = [f"at most {self.max_connections} connections", f"{self.min_idle} kept idle"]
+        parts.append(f"{show_duration(float(self.acquire_timeout))} to get one")  # type: ignore[arg-type]
+        parts.append(f"closed after {' or '.join(life)}" if life else "never closed by age")
+        if self.budget is not None:
+            parts.append(self.budget.describe())
+        return ", ".join(parts)
+
+    def _ends(self) -> list[tuple[float, str]]:
+        ends = ((self.idle_timeout, "idle"), (self.max_lifetime, "in all"))
+        return [(float(seconds), word) for seconds, word in ends if seconds is not None]  # type: ignore[arg-type]
 
     def _check_count(self, field: str, least: int) -> None:
         value = getattr(self, field)

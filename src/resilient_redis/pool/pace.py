@@ -8,11 +8,15 @@ from __future__ import annotations
 import math
 import random
 
-PAUSE_FIRST = 0.05
-"""Upper bound of the pause after the first failed dial, in seconds: about the time in which a proxy restarts."""
+PAUSE_FIRST = 0.005
+"""Upper bound of the pause after the first failed dial, in seconds. One reset in a handshake is common and means little;
+the pause doubles, so an outage is met by some eight dials in its first second, and then by one or two in each."""
 
 PAUSE_MOST = 1.0
 """Upper bound of any pause: a server that is back is noticed within a second."""
+
+WORTH_WAITING = 0.02
+"""A pause that is over within so many seconds is waited for; a longer one refuses those who would wait."""
 
 GAP = 0.0025
 """Least seconds between two dials after trouble: four in ten milliseconds."""

@@ -114,8 +114,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool):
 
         >>> from resilient_redis.testing import EmbeddedServer
         >>> with EmbeddedServer.start() as server:
-        ...     pool = ResilientConnectionPool.from_url(server.url)
-        ...     with pool.lease(priority="high") as connection:
+        ...     with ResilientConnectionPool.from_url(server.url) as pool, pool.lease(priority="high") as connection:
         ...         connection.send_command("PING")
         ...         connection.read_response()
         b'PONG'

@@ -20,9 +20,11 @@ from resilient_redis.clock import Clock
 from resilient_redis.connections import aio_observed, observed
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.errors import ConfigError
+from resilient_redis.events import Events
 from resilient_redis.pipeline.store import LayerStore, check_policies
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.retry import Retry
+from resilient_redis.pool.face import PoolFace
 
 _ATTRIBUTE = "_resilient_redis"
 
@@ -37,8 +39,8 @@ class PoolState:
         defaults: the default stack for this pool, made once so that its circuit is one.
     """
 
-    def __init__(self, clock: Clock | None, redis_retry: Retry | None) -> None:
-        self.store = LayerStore(clock)
+    def __init__(self, clock: Clock | None, redis_retry: Retry | None, events: Events | None) -> None:
+        self.store = LayerStore(clock, events=events)
         self.policies: tuple[Policy, ...] | None = None
         self.redis_retry = redis_retry
         self.defaults: tuple[Policy, ...] | None = None
@@ -77,10 +79,14 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
             )
         return state
     given = pool.connection_kwargs.pop("policies", None)  # as Sentinel.master_for(policies=...) passes them on
-    state = PoolState(clock, convert_retry(pool.connection_kwargs.get("retry")))
+    state = PoolState(clock, convert_retry(pool.connection_kwargs.get("retry")), getattr(pool, "events", None))
     if given is not None:
         state.policies = check_policies(given)
-    if isinstance(pool, redis.asyncio.ConnectionPool):
+    if isinstance(pool, PoolFace):
+        pool.set_retry(
+            no_async_redis_retries() if isinstance(pool, redis.asyncio.ConnectionPool) else no_redis_retries()
+        )
+    elif isinstance(pool, redis.asyncio.ConnectionPool):
         pool.connection_class = aio_observed.observed(cast(Any, pool.connection_class))
         _set_retry(pool, no_async_redis_retries())
     else:

@@ -314,7 +314,8 @@ async def test_the_pools_own_queue_limit_still_holds(face: Any, server: Embedded
 
 
 async def test_a_full_plain_pool_refuses_at_once_and_blames_nobody(face: Any, server: EmbeddedServer) -> None:
-    client = face.client(server.url, max_connections=1, policies=[CircuitBreaker(fail_max=1), Timeout(5)])
+    pool = face.keep(face.names.ConnectionPool.from_url(server.url, max_connections=1))
+    client = face.client(connection_pool=pool, policies=[CircuitBreaker(fail_max=1), Timeout(5)])
     holder = asyncio.create_task(face.run(client.blpop, "nothing", 0.8))
     await face.pause(0.2)
     error = await face.error(client.get, "k")
