@@ -164,12 +164,9 @@ class ResilientClient:
             f"Redis at {_where(self.connection_pool)}; connect timeout {_seconds(connect)}, "
             f"socket timeout {_seconds(kwargs.get('socket_timeout'))}",
             "redis-py's own retries: off",
-            *(
-                [f"pool: {self.connection_pool.options.describe()}"]
-                if isinstance(self.connection_pool, PoolFace)
-                else []
-            ),
         ]
+        if isinstance(self.connection_pool, PoolFace):
+            below.append(f"pool: {self.connection_pool.options.describe()}")
         return describe_plan(self._plan, below)
 
     def __repr__(self) -> str:

@@ -14,7 +14,8 @@ from resilient_redis.config.convert import convert, duration_problem, expectatio
 from resilient_redis.config.problems import Path, Problems, show, unknown
 from resilient_redis.config.references import is_reference
 from resilient_redis.durations import DurationSpec, parse_duration
-from resilient_redis.pool.options import POOL_FIELDS
+from resilient_redis.errors import ConfigError
+from resilient_redis.pool.options import POOL_FIELDS, PoolOptions
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
@@ -133,7 +134,17 @@ def read_options(value: Any, path: Path, problems: Problems) -> dict[str, Any]:
             problems.add(here, unknown("option", name, option_names(), always_list=False))
         else:
             options[name] = given if is_reference(given) else read_option(name, given, here, problems)
+    _check_pool(options, path, problems)
     return options
+
+
+def _check_pool(options: dict[str, Any], path: Path, problems: Problems) -> None:
+    """What the pool's options say of each other; what is wrong with one alone has been told already."""
+    given = {name: options[name] for name in POOL_FIELDS & options.keys() if options[name] is not None}
+    try:
+        PoolOptions(**{name: value for name, value in given.items() if not is_reference(value)})
+    except ConfigError as error:
+        problems.add((*path, error.field), str(error).removeprefix(f"{error.field}: "))
 
 
 def _remedy(name: str) -> str:

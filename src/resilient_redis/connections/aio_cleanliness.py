@@ -119,7 +119,7 @@ def _absorb(connection: Any) -> str | None:
 def _parse(connection: Any) -> str | None:
     """Parse what the stream and the parser hold; hand pushes over; what is left?"""
     parser, stream = connection._parser, connection._reader
-    if _family(type(parser)) is _AsyncHiredisParser:
+    if _family(parser) is _AsyncHiredisParser:
         data = bytearray()
         while stream._buffer:
             data += _drive(stream.read(_CHUNK))
@@ -179,8 +179,13 @@ async def _deliver(parser: Any, pushes: list[Any]) -> None:
 # What kind of connection it is
 
 
+def _family(parser: Any) -> type[Any] | None:
+    cls: Any = type(parser)
+    return _family_of(cls)
+
+
 @functools.cache
-def _family(cls: type[Any]) -> type[Any] | None:
+def _family_of(cls: Any) -> type[Any] | None:
     """Which of redis-py's parsers reads here; a subclass counts if it reads as its base does."""
     for base in (_AsyncHiredisParser, _AsyncRESP3Parser, _AsyncRESP2Parser):
         if issubclass(cls, base) and cls.read_response is base.read_response:
@@ -192,7 +197,7 @@ def _is_genuine(connection: Any) -> bool:
     """A real stream, and one of redis-py's parsers on it?"""
     stream = getattr(connection, "_reader", None)
     parser = getattr(connection, "_parser", None)
-    if parser is None or not isinstance(stream, asyncio.StreamReader) or _family(type(parser)) is None:
+    if parser is None or not isinstance(stream, asyncio.StreamReader) or _family(parser) is None:
         return False
     return parser._stream is stream
 

@@ -194,7 +194,7 @@ def _receive(raw: socket.socket) -> tuple[bytearray, bool]:
 def _parse(inner: Any, data: bytes | bytearray) -> str | None:
     """Parse what the parser holds and ``data``; hand pushes over; what is left?"""
     parser = inner._parser
-    if _family(type(parser)) is _HiredisParser:
+    if _family(parser) is _HiredisParser:
         pushes, cause = _parse_cached(parser)
         if cause is None:
             more, cause = parse_hiredis(parser, data)
@@ -315,8 +315,13 @@ def _deliver(parser: Any, pushes: list[Any]) -> str | None:
 # What kind of connection it is
 
 
+def _family(parser: Any) -> type[Any] | None:
+    cls: Any = type(parser)
+    return _family_of(cls)
+
+
 @functools.cache
-def _family(cls: type[Any]) -> type[Any] | None:
+def _family_of(cls: Any) -> type[Any] | None:
     """Which of redis-py's parsers reads here; a subclass counts if it reads as its base does."""
     for base in (_HiredisParser, _RESP3Parser, _RESP2Parser):
         if issubclass(cls, base) and cls.read_response is base.read_response:
@@ -328,7 +333,7 @@ def _is_genuine(inner: Any) -> bool:
     """A real socket, and one of redis-py's parsers on it?"""
     sock = inner_socket(inner)
     parser = getattr(inner, "_parser", None)
-    if parser is None or not isinstance(_raw(sock), socket.socket) or _family(type(parser)) is None:
+    if parser is None or not isinstance(_raw(sock), socket.socket) or _family(parser) is None:
         return False
     return parser._sock is sock
 

@@ -32,7 +32,7 @@ def separate_options(kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, 
     if rest.get("connection_pool") is not None:
         options.pop("max_connections", None)  # redis-py ignores it then, too
         if options:
-            name = sorted(options)[0]
+            name = min(options)
             raise ConfigError(f"{name}: the pool in connection_pool has it already; give it to that pool", field=name)
     return options, rest
 

@@ -22,6 +22,8 @@ class Life:
     _options: Any
     _loop: asyncio.AbstractEventLoop | None
     _quiet: asyncio.Future[None] | None
+    _tasks: set[asyncio.Task[Any]]
+    _dials: set[asyncio.Task[Any]]
 
     async def warm_up(self, *, timeout: Duration = 5.0) -> WarmUp:
         """Open connections until ``min_idle`` are idle, each a socket of its own, shaken hands.

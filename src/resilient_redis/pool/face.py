@@ -43,6 +43,7 @@ class PoolFace:
     _now: Callable[[], float]
     events: Events
     _step: Callable[[Callable[[float], Todo]], None]
+    set_retry: Callable[[Any], None]
 
     def _begin(self, options: PoolOptions, clock: Clock | None, *, own_dials: bool) -> None:
         """Open the books; called at the end of the constructors."""

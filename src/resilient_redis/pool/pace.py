@@ -9,8 +9,9 @@ import math
 import random
 
 PAUSE_FIRST = 0.005
-"""Upper bound of the pause after the first failed dial, in seconds. One reset in a handshake is common and means little;
-the pause doubles, so an outage is met by some eight dials in its first second, and then by one or two in each."""
+"""Upper bound of the pause after the first failed dial, in seconds. One reset in a handshake is common and means
+little; the pause doubles, so an outage is met by some eight dials in its first second, and then by one or two in each.
+"""
 
 PAUSE_MOST = 1.0
 """Upper bound of any pause: a server that is back is noticed within a second."""

@@ -29,7 +29,7 @@ from resilient_redis.pool.story import exhausted
 from resilient_redis.pool.todo import Todo
 
 
-class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool):
+class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool):  # type: ignore[misc] # close() answers
     """A ``redis.ConnectionPool`` with bounds, order, and an end.
 
     It hands a connection that comes back straight to the longest waiter, opens new ones a few at a time and only

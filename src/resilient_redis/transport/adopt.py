@@ -83,9 +83,8 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
     if given is not None:
         state.policies = check_policies(given)
     if isinstance(pool, PoolFace):
-        pool.set_retry(
-            no_async_redis_retries() if isinstance(pool, redis.asyncio.ConnectionPool) else no_redis_retries()
-        )
+        is_async = isinstance(pool, redis.asyncio.ConnectionPool)
+        pool.set_retry(no_async_redis_retries() if is_async else no_redis_retries())
     elif isinstance(pool, redis.asyncio.ConnectionPool):
         pool.connection_class = aio_observed.observed(cast(Any, pool.connection_class))
         _set_retry(pool, no_async_redis_retries())
