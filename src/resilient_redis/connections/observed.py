@@ -108,14 +108,16 @@ class ObservedConnection(Session, Base):
             self._aside -= 1
 
     def _send_ping(self) -> None:
+        packed = self._packed  # if it fails, these commands are not lost with the connection: they wait for the next
         self._aside += 1
         try:
             super()._send_ping()
         finally:
             self._aside -= 1
+            self._packed = packed
 
     def _ping_failed(self, *args: Any, **kwargs: Any) -> None:
-        packed = self._packed  # these commands are not lost with the connection: they wait for the next
+        packed = self._packed
         super()._ping_failed(*args, **kwargs)
         self._packed = packed
 

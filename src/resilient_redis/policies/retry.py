@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from resilient_redis.calls import DELIVERY_RANK, Kind, Outcome
+from resilient_redis.calls import DELIVERY_RANK, Kind, Outcome, Verdict
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import RetriesExhausted, RetryScheduled
@@ -134,8 +134,13 @@ def _remember(tries: Tries | None, outcome: Outcome) -> Tries:
     return Tries(tries.made + 1, tries.waited, worst)
 
 
-def _rank(outcome: Outcome) -> int:
-    return DELIVERY_RANK[outcome.delivery]
+def _rank(outcome: Outcome) -> tuple[int, bool]:
+    """How much an outcome has to say: first how little is known of the command.
+
+    Then a failed dial says more than the refusals of the pool's pause that follow it, and must reach a circuit outside.
+    """
+    echo = outcome.kind is Kind.UNREACHABLE and outcome.verdict is Verdict.NEITHER
+    return DELIVERY_RANK[outcome.delivery], not echo
 
 
 def _settle(tries: Tries, outcome: Outcome, *, exhausted: bool) -> Decision:
