@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import get, noop, outage, refused, threads
+from benchmarks import get, noop, outage, pool, pool_curve, refused, threads
 from benchmarks._machine import describe_machine, describe_moment
 from benchmarks._page import page
 from benchmarks._rounds import FULL, QUICK, Effort, Table
@@ -22,6 +22,8 @@ SUITES: dict[str, Callable[[Effort], list[Table]]] = {
     "threads": threads.run,
     "get": get.run,
     "outage": outage.run,
+    "pool": pool.run,
+    "pool_curve": pool_curve.run,
 }
 ROOT = Path(__file__).parent
 LATEST = ROOT / "results" / "latest.json"

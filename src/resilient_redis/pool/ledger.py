@@ -21,6 +21,8 @@ from resilient_redis.pool.pace import WORTH_WAITING, Pace
 from resilient_redis.pool.slots import Refusal, Slot, State, Waiter, WaitQueue
 from resilient_redis.pool.todo import Tally, Todo
 
+_IDLE, _LEASED = State.IDLE, State.LEASED  # by the class they cost 100 ns each, in Python 3.11
+
 _LIFETIME_SPREAD = 0.1
 """Part of a lifetime that chance may take off: connections opened together must not end together."""
 
@@ -81,7 +83,7 @@ class Ledger:
         if slot.expires <= now:
             self.idle.append(slot)  # `acquire` clears it away
             return None
-        slot.state = State.LEASED
+        slot.state = _LEASED
         slot.idled = now - slot.since
         slot.since = now
         slot.uses += 1
@@ -90,7 +92,7 @@ class Ledger:
 
     def give_back(self, slot: Slot, now: float) -> bool:
         """A clean connection comes back, already out of ``leased``. False: call `settle`."""
-        slot.state = State.IDLE
+        slot.state = _IDLE
         slot.since = now
         self.idle.append(slot)
         return self.calm

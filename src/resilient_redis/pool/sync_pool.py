@@ -137,25 +137,30 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             self._stray(connection)
             return
         now = self._now()
+        cause = dirt(connection)
+        if cause is None and slot.expires > now and now < self._maintain_at and not slot.reported and not self._announces:
+            if not ledger.give_back(slot, now):
+                self._step(ledger.settle)
+        else:
+            self._give_back_carefully(slot, cause, now)
+
+    def _give_back_carefully(self, slot: Slot, cause: str | None, now: float) -> None:
+        """The rarer ways: it is not clean, or somebody wants to know."""
         if slot.reported:
             leaks.report_return(self, slot, now)
-        cause = self._unfit(slot, now)
+        cause = cause or self._unfit(slot, now)
         if cause is not None:
             self._discard(slot, cause)
-        elif not ledger.give_back(slot, now):
-            self._step(ledger.settle)
+        elif not self._ledger.give_back(slot, now):
+            self._step(self._ledger.settle)
         if now >= self._maintain_at:
             maintenance.due(self)
 
     def _unfit(self, slot: Slot, now: float) -> str | None:
-        """Why this connection must not be lent again; free checks only."""
-        connection = slot.connection
-        cause = dirt(connection)
-        if cause is None and slot.expires <= now:
-            cause = slot.doom
-        if cause is None and self._announces:
-            cause = self._announce_release(connection)
-        return cause
+        """Why this clean connection must not be lent again."""
+        if slot.expires <= now:
+            return slot.doom
+        return self._announce_release(slot.connection) if self._announces else None
 
     def _stray(self, connection: Any) -> None:
         if fork.is_inherited(connection) or connection in self._forgotten:
