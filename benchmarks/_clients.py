@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry as RedisRetry
 
 from benchmarks import _stacks as stacks
-from resilient_redis import ResilientRedis
+from resilient_redis import ResilientConnectionPool, ResilientRedis
 
 KEY, VALUE = "bench", b"x" * 100
 FALLBACK = b"fallback"
@@ -29,6 +29,12 @@ def pool(port: int, *, retries: bool = False, **options: Any) -> redis.Connectio
     if not retries:
         options["retry"] = RedisRetry(NoBackoff(), 0)
     connections: redis.ConnectionPool = redis.Redis(port=port, max_connections=100, **options).connection_pool
+    return connections
+
+
+def our_pool(port: int, **options: Any) -> redis.ConnectionPool:
+    """The pool that ``ResilientRedis`` makes."""
+    connections: redis.ConnectionPool = ResilientConnectionPool(port=port, max_connections=100, **options)
     return connections
 
 

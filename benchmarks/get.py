@@ -62,7 +62,7 @@ def sync_gets(port: int) -> dict[str, clients.Get]:
     return {
         clients.DEFAULT: clients.bare(clients.pool(port, retries=True)),
         clients.BARE: clients.bare(clients.pool(port)),
-        clients.OURS: clients.ours(clients.pool(port)),
+        clients.OURS: clients.ours(clients.our_pool(port)),
         clients.PYBREAKER: clients.with_pybreaker(clients.pool(port)),
         clients.BY_HAND: clients.by_hand(clients.pool(port)),
     }
@@ -84,7 +84,7 @@ def async_gets(port: int, tasks: int) -> dict[str, AsyncGet]:
     return {
         clients.DEFAULT: get(redis.asyncio.Redis(connection_pool=pool())),
         clients.BARE: get(redis.asyncio.Redis(connection_pool=pool(**off))),
-        clients.OURS: get(AsyncResilientRedis(connection_pool=pool(**off), policies=policies)),
+        clients.OURS: get(AsyncResilientRedis(port=port, max_connections=max(100, tasks), policies=policies)),
     }
 
 

@@ -52,7 +52,9 @@ def how_it_ended(get: clients.Get) -> str:
     return "fallback" if reply == clients.FALLBACK else "answered"
 
 
-def outage(build: Callable[[redis.ConnectionPool], clients.Get], *, retries: bool, effort: Effort) -> list[Any]:
+def outage(
+    build: Callable[[redis.ConnectionPool], clients.Get], *, retries: bool, ours: bool, effort: Effort
+) -> list[Any]:
     """One run with one client: the cells of its row."""
     before, after = (0.8, 2.0) if effort.quick else (2.0, 4.0)
     seen, over = Seen(), threading.Event()
@@ -65,8 +67,13 @@ def outage(build: Callable[[redis.ConnectionPool], clients.Get], *, retries: boo
             time.sleep(PAUSE)
 
     with EmbeddedServer.start() as server:
-        connections = clients.pool(server.port, retries=retries)
-        connections.connection_class = counting(seen)
+        connections = (
+            clients.our_pool(server.port, connection_class=counting(seen))
+            if ours
+            else clients.pool(server.port, retries=retries)
+        )
+        if not ours:
+            connections.connection_class = counting(seen)
         get = build(connections)
         workers = [threading.Thread(target=work, args=(get,)) for _ in range(THREADS)]
         for worker in workers:
@@ -136,7 +143,7 @@ def run(effort: Effort) -> list[Table]:
     ]
     table = Table(f"Server dead for {DEAD:g} s, {THREADS} threads", columns, [])
     for name, (build, retries) in contenders.items():
-        table.rows.append([name, *outage(build, retries=retries, effort=effort)])
+        table.rows.append([name, *outage(build, retries=retries, ours=name == clients.OURS, effort=effort)])
     table.notes.append(
         f"One run each, one after another; circuits open for {RESET:g} s. Normal again: the first {BIN:g} s with 90 % "
         "of the answers of before. A fallback is quicker than an answer, so there are more of them in three seconds."

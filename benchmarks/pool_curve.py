@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -98,6 +99,7 @@ def tasks_slice(loop: asyncio.AbstractEventLoop, get: AsyncGet, seconds: float) 
 
 def run(effort: Effort) -> list[Table]:
     """A table for each crowd and distance."""
+    before = _processor_seconds()
     with EmbeddedServer.start() as server, far_away(server.host, server.port, AWAY) as far:
         server.execute("SET", clients.KEY, clients.VALUE)
         places = {"on the same machine": server.port, f"{AWAY * 1000:g} ms away": far}
@@ -106,7 +108,28 @@ def run(effort: Effort) -> list[Table]:
             *(_table(f"{TASKS} asyncio tasks, server {place}", _tasks(port, effort)) for place, port in places.items()),
         ]
         tables[0].notes.append(f"Pool: {pool_name()}. Server: {server.describe()}.")
+    if before is not None and (after := _processor_seconds()) is not None:
+        busy, spent, all_of_it = (late - early for early, late in zip(before, after, strict=True))
+        others = max(0.0, busy - spent) / all_of_it
+        tables[-1].notes.append(
+            f"Processes that are not part of this used {others:.0%} of all processor time meanwhile."
+        )
     return tables
+
+
+def _processor_seconds() -> tuple[float, float, float] | None:
+    """Processor time since the machine started that was used by all, by us and our ended children, and that there was.
+
+    A neighbour who takes a core bends the curve, and a load average cannot tell him from us. ``None``: not Linux.
+    """
+    try:
+        ticks = [int(field) for field in Path("/proc/stat").read_text(encoding="utf-8").split()[1:9]]
+    except OSError:
+        return None
+    user, nice, system, idle, waiting, interrupts, soft_interrupts, stolen = ticks
+    busy = user + nice + system + interrupts + soft_interrupts + stolen
+    second = os.sysconf("SC_CLK_TCK")
+    return busy / second, sum(os.times()[:4]), (busy + idle + waiting) / second
 
 
 def _plan(effort: Effort) -> tuple[tuple[int, ...], float, dict[str, int]]:

@@ -98,7 +98,7 @@ def _measure(port: int, size: int, effort: Effort) -> list[Result]:
     gets = {
         clients.BARE: clients.bare(clients.pool(port)),
         CONTROL: clients.bare(clients.pool(port)),
-        clients.OURS: clients.ours(clients.pool(port)),
+        clients.OURS: clients.ours(clients.our_pool(port)),
         clients.PYBREAKER: clients.with_pybreaker(clients.pool(port)),
     }
     slices = {name: crowd_slice(crowd, get, 0.3 if effort.quick else 0.5) for name, get in gets.items()}

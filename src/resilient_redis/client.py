@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
@@ -19,6 +20,7 @@ from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.sync_driver import call
 from resilient_redis.policies.base import Policy
+from resilient_redis.pool import fork
 from resilient_redis.pool.adoption import leased, make_resilient, separate_options
 from resilient_redis.pool.priority import Priority
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
@@ -87,6 +89,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
         self._commands = CommandSurface(now, observed)
+        fork.renew(self, single_connection_lock=threading.RLock)
 
     @classmethod
     def from_url(

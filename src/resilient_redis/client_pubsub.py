@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from resilient_redis.connections.observed import is_observed
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.sync_driver import call
+from resilient_redis.pool import fork
 from resilient_redis.transport.surfaces import PubSubSurface
 
 
@@ -33,6 +35,7 @@ class ResilientPubSub(redis.client.PubSub):
         self._plan = plan
         self._surface = PubSubSurface(plan.now, is_observed(connection_pool.connection_class))
         self._guarded = False
+        fork.renew(self, _lock=threading.RLock)
 
     def execute_command(self, *args: Any) -> Any:
         """SUBSCRIBE and its like, through the policies."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -18,6 +19,7 @@ from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.policies.base import Policy
+from resilient_redis.pool import fork
 from resilient_redis.pool.adoption import aio_leased, is_ours, make_resilient, separate_options
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
 from resilient_redis.pool.priority import Priority
@@ -78,6 +80,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
         self._commands = CommandSurface(now, observed)
+        fork.renew(self, _single_conn_lock=asyncio.Lock, _usage_lock=asyncio.Lock)
 
     @classmethod
     def from_url(  # type: ignore[override] # policies are keywords of ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.pipeline.plan import Plan
+from resilient_redis.pool import fork
 from resilient_redis.transport.aio_surfaces import PubSubSurface
 
 
@@ -33,6 +35,7 @@ class ResilientPubSub(redis.asyncio.client.PubSub):
         self._plan = plan
         self._surface = PubSubSurface(plan.now, is_observed(connection_pool.connection_class))
         self._guarded = False
+        fork.renew(self, _lock=asyncio.Lock)
 
     async def execute_command(self, *args: Any) -> Any:
         """SUBSCRIBE and its like, through the policies."""

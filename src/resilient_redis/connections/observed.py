@@ -16,6 +16,7 @@ from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.addresses import last_good
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.connections.deadline_socket import DeadlineSocket
+from resilient_redis.connections.fork_gate import fork_gate
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class ObservedConnection(Session, Base):
             left = attempt.left()
             if left != NO_DEADLINE:
                 sock.settimeout(left if configured is None else min(configured, left))
-        wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[misc] # only TLS connections call this
+        with fork_gate.inside():
+            wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[misc] # only TLS connections call this
         wrapped.settimeout(configured)
         return wrapped
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.pool.aio_redis_side import abort
+from resilient_redis.pool.face import dial_patience
 from resilient_redis.pool.slots import Slot, State
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ class Dialler:
 
     @property
     def patience(self) -> float:
-        """Seconds for one dial and its handshake: the connect timeout, else as long as a borrower may wait."""
-        configured = self._pool.connection_kwargs.get("socket_connect_timeout")
-        return float(configured or self._pool.options.acquire_timeout)  # type: ignore[arg-type]
+        """Seconds for one dial and its handshake."""
+        return dial_patience(self._pool.connection_kwargs, self._pool.options)
 
     async def dial(self, slot: Slot) -> BaseException | None:
         """Dial when the slot's time has come, if it is still needed; what it raised, if it failed."""

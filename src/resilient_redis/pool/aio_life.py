@@ -6,11 +6,13 @@ import asyncio
 import weakref
 from typing import Any
 
+import redis.exceptions as rx
+
 from resilient_redis.connections.aio_cleanliness import absorb, dirt
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.events import logger
 from resilient_redis.pool import leaks
-from resilient_redis.pool.aio_redis_side import abort
+from resilient_redis.pool.aio_redis_side import cut_off, let_the_loop_close
 from resilient_redis.pool.face import check_bounds
 from resilient_redis.pool.life import WarmUp
 
@@ -52,15 +54,22 @@ class Life:
                 await self._open_spares(opened, errors)
         except TimeoutError as error:
             errors.append(error)
+        errors = errors or self._why_not_warm()  # type: ignore[attr-defined]
         return WarmUp(self._ledger.least, len(opened), len(self._ledger.idle), tuple(errors))
 
     async def _open_spares(self, opened: list[int], errors: list[BaseException]) -> None:
         while not errors and (slot := self._ledger.reserve_spare(self._now())) is not None:  # type: ignore[attr-defined]
             task = self._start_dial(slot)  # type: ignore[attr-defined]
-            error = await asyncio.shield(task)
+            try:
+                error = await asyncio.shield(task)
+            except asyncio.CancelledError:
+                me = asyncio.current_task()
+                if not task.cancelled() or (me is not None and me.cancelling()):
+                    raise
+                error = rx.ConnectionError("the dial was ended by disconnect() or aclose()")
             if error is not None:
                 errors.append(error)
-            else:
+            elif slot.connection is not None:
                 opened.append(1)
 
     async def maintain(self) -> None:
@@ -68,6 +77,7 @@ class Life:
 
         It happens by itself every ``maintenance_interval``; there is no need to call it.
         """
+        self._look_for_metrics()  # type: ignore[attr-defined]
         await self.keep_budget()
         self._step(self._ledger.maintain)  # type: ignore[attr-defined]
         self._bury_the_dead()
@@ -139,21 +149,25 @@ class Life:
         Safe to call again.
         """
         seconds = parse_duration(timeout, "timeout")
+        self._step(self._ledger.begin_close)  # type: ignore[attr-defined] # before anything is waited for
         hook = getattr(self, "_on_close", None)  # redis-py 8: ends its maintenance tasks
         if hook is not None:
             await hook()
-        self._quiet = asyncio.get_running_loop().create_future()
-        self._step(self._ledger.begin_close)  # type: ignore[attr-defined]
+        if self._quiet is None or self._quiet.get_loop() is not asyncio.get_running_loop():
+            self._quiet = asyncio.get_running_loop().create_future()
+        await let_the_loop_close()  # what was idle
         if not self._ledger.quiet and seconds > 0:
             await self._clock.await_future(self._quiet, seconds)  # type: ignore[attr-defined]
         calm = self._ledger.quiet
         self._step(self._ledger.finish_close)  # type: ignore[attr-defined]
-        for task in self._dials:
-            task.cancel()
         for connection in list(self._ledger.leased):
-            abort(connection)
-        for _ in range(2):  # transports close their sockets in the loop's next round
-            await asyncio.sleep(0)
+            cut_off(connection)
+        dials = [task for task in self._dials if task is not asyncio.current_task()]
+        for task in dials:
+            task.cancel()
+        if dials:
+            await asyncio.wait(dials, timeout=1.0)
+        await let_the_loop_close()
         return bool(calm)
 
     def _after_fork(self) -> None:
@@ -165,6 +179,7 @@ class Life:
         self._new_ledger()  # type: ignore[attr-defined]
         if self._options.budget is not None:
             self._options.budget.after_fork()
+            self._options.budget.attach(self.name)  # type: ignore[attr-defined]
 
 
 def _upkeep(ref: Any, loop: asyncio.AbstractEventLoop) -> None:

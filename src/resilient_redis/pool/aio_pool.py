@@ -32,6 +32,8 @@ from resilient_redis.pool.todo import Todo
 _MARGIN = 0.001
 """Seconds before its call's deadline at which a borrower leaves the queue: else the call's own timer cancels it."""
 
+_UNDER_WAY = (State.RESERVED, State.DIALLING)
+
 
 class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.ConnectionPool):  # type: ignore[misc] # redis-py's bases
     """A ``redis.asyncio.ConnectionPool`` with bounds, order, and an end.
@@ -101,12 +103,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         if asyncio.get_running_loop() is not self._loop:
             self._enter_loop()
         slot = self._ledger.take(self._now())
-        if (
-            slot is None
-            or self._leak_threshold is not None
-            or slot.idled > self._validate_after
-            or dirt(slot.connection) is not None
-        ):
+        if slot is None or self._careful or slot.idled > self._validate_after or dirt(slot.connection) is not None:
             return await self._borrow(deadline_of(self._now(), self._patience, _MARGIN), current_priority.get(), slot)
         return slot.connection
 
@@ -162,11 +159,11 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         cause = dirt(connection)
         if cause is None and slot.expires <= now:
             cause = slot.doom
+        if self._announces and self._announce_release(slot, cause):
+            return
         if cause is not None:
             self._discard(slot, cause)
-        elif self._announces:
-            self._announce_release(slot)
-        elif not ledger.give_back(slot, now):
+        elif not ledger.give_back(slot, now) or self._meter is not None:
             self._step(ledger.settle)
 
     def _stray(self, connection: Any) -> None:
@@ -179,12 +176,18 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
 
     async def _borrow(self, deadline: float, rank: float, slot: Slot | None = None) -> Any:
         """The careful way: wait if need be, and examine what there is until one is well."""
-        slot = slot or self._ledger.take(self._now()) or await self._wait(deadline, rank)
-        while (cause := await self._examine(slot, deadline)) is not None:
+        began = self._now()
+        slot = slot or self._ledger.take(began) or await self._wait(deadline, rank)
+        silent = math.inf  # seconds of idling after which one gave no answer: older ones are not even asked
+        while (cause := await self._examine(slot, deadline, silent)) is not None:
+            if cause == "validation":
+                silent = min(silent, slot.idled)
             self._discard(slot, cause)
             slot = self._ledger.take(self._now()) or await self._wait(deadline, rank)
         slot.reported = False
         slot.place = None if self._leak_threshold is None else leaks.caller()
+        if self._meter is not None:
+            self._meter.borrowed(self, self._now() - began)
         return slot.connection
 
     async def _wait(self, deadline: float, rank: float) -> Slot:
@@ -233,7 +236,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         if waiter.slot is not None:
             self._give_back(waiter.slot.connection)
 
-    async def _examine(self, slot: Slot, deadline: float) -> str | None:
+    async def _examine(self, slot: Slot, deadline: float, silent: float) -> str | None:
         """Why this connection is of no use; ``None``: it is well."""
         try:
             cause = dirt(slot.connection)
@@ -241,6 +244,8 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
                 cause = absorb(slot.connection)
             if cause is not None or slot.idled <= self._validate_after:
                 return cause
+            if slot.idled >= silent:
+                return "validation"
             slot.state = State.VALIDATING
             cause = await self._dialler.ping(slot.connection, deadline)
             slot.state = State.LEASED
@@ -263,15 +268,24 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
             self._start_dial(slot)
         for slot in todo.close:
             self._close_slot(slot)
+        if self._meter is not None:
+            self._meter.tell(self)
         quiet = self._quiet
         if quiet is not None and not quiet.done() and self._ledger.quiet:
             quiet.set_result(None)
 
     def _start_dial(self, slot: Slot) -> asyncio.Task[Any] | None:
+        ledger = self._ledger
         task = self._spawn(self._dialler.dial(slot))
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._dials.discard(task)
+            if slot.state in _UNDER_WAY:  # cancelled before its first step: nothing of it has run
+                self._step(lambda now: ledger.dial_abandoned(slot, now))
+
         if task is not None:
             self._dials.add(task)
-            task.add_done_callback(self._dials.discard)
+            task.add_done_callback(ended)
         return task
 
     def _spawn(self, work: Any) -> asyncio.Task[Any] | None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Self
 from weakref import WeakSet
 
 from redis.event import AsyncAfterConnectionReleasedEvent, AsyncReAuthConnectionListener
 
+from resilient_redis.connections.aio_cleanliness import dirt
+from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.errors import PoolTimeoutError
+from resilient_redis.events import logger
 from resilient_redis.pool import fork
+from resilient_redis.pool.metrics import Meter, metered
+from resilient_redis.pool.redis_side import NOTHING_USUAL, are_usual, cannot_know, has_token
 from resilient_redis.pool.slots import Slot, State
+from resilient_redis.pool.story import exhausted
 
 _abandoned: list[Any] = []
 """In a forked child: the parent's connections. They are kept for ever: their finalisers would speak to a loop that is
@@ -25,6 +34,9 @@ class RedisSide:
     connection_kwargs: dict[str, Any]
     _event_dispatcher: Any
     _forgotten: WeakSet[Any]
+    _meter: Meter | None = None  # where redis-py's metrics are on
+    _careful = True  # every borrower goes the careful way: somebody wants to know
+    _tokens_change = False  # new credentials came once
 
     # Attributes
 
@@ -44,7 +56,7 @@ class RedisSide:
     @property
     def _available_connections(self) -> list[Any]:
         """For onlookers: a copy."""
-        return [slot.connection for slot in list(self._ledger.idle)] if "_ledger" in vars(self) else []
+        return self._get_free_connections()
 
     @_available_connections.setter
     def _available_connections(self, _ignored: Any) -> None:
@@ -53,22 +65,45 @@ class RedisSide:
     @property
     def _in_use_connections(self) -> set[Any]:
         """For onlookers: a copy."""
-        return set(self._ledger.leased) if "_ledger" in vars(self) else set()
+        return self._get_in_use_connections()
 
     @_in_use_connections.setter
     def _in_use_connections(self, _ignored: Any) -> None:
         """redis-py's constructor sets it; the ledger knows."""
+
+    def _get_free_connections(self) -> list[Any]:
+        return [slot.connection for slot in self._ledger.idle] if "_ledger" in vars(self) else []
+
+    def _get_in_use_connections(self) -> set[Any]:
+        return set(self._ledger.leased) if "_ledger" in vars(self) else set()
+
+    # Borrowing, redis-py's other ways
 
     def can_get_connection(self) -> bool:
         """Would a borrower be served without waiting for another one?"""
         ledger = self._ledger
         return ledger.state == "open" and bool(ledger.idle or len(ledger.slots) < ledger.most)
 
+    def get_available_connection(self) -> Any:
+        """Borrow an idle connection without waiting, and without a look whether it is well.
+
+        Raises:
+            PoolTimeoutError: none is idle. (redis-py makes one that is not open yet; here one is opened before it is
+                lent: ``await get_connection()``.)
+        """
+        slot = self._ledger.take(self._now())  # type: ignore[attr-defined]
+        if slot is None:
+            raise PoolTimeoutError(exhausted(self.stats(), 0.0, "no connection is idle; await get_connection()"))  # type: ignore[attr-defined]
+        return slot.connection
+
     # Making and forgetting
 
     def make_connection(self) -> Any:
         """A connection object, not open yet and not counted: the ledger counts."""
-        return self.connection_class(**self.connection_kwargs)
+        self._look_for_metrics()
+        connection = self.connection_class(**self.connection_kwargs)
+        self._made.add(connection)
+        return connection
 
     async def ensure_connection(self, connection: Any) -> None:
         """redis-py's check of a borrowed connection; ours is made when it is borrowed."""
@@ -79,6 +114,7 @@ class RedisSide:
         if "_ledger" not in vars(self):
             return
         ledger = self._ledger
+        self._renew_locks()
         self._forgotten.update(ledger.leased)
         taken = sum(slot.connection is not None for slot in ledger.slots)
         self._new_ledger()  # type: ignore[attr-defined]
@@ -91,12 +127,29 @@ class RedisSide:
     def after_fork(self) -> None:
         """In a child process: nothing of the parent's is used, and its loop is not touched."""
         ledger = self._ledger
-        connections = [slot.connection for slot in ledger.slots if slot.connection is not None]
-        descriptors = [fork.descriptor_of(_socket_of(connection)) for connection in connections]
-        fork.sever([number for number in descriptors if number is not None])
+        self._renew_locks()
+        if self._meter is not None:
+            self._meter.after_fork()
+        inherited = {*self._made, *(slot.connection for slot in ledger.slots if slot.connection is not None)}
+        numbers = [fork.descriptor_of(_socket_of(connection)) for connection in inherited]
+        with contextlib.suppress(OSError):
+            fork.sever([number for number in numbers if number is not None])
         _abandoned.append((ledger, self._tasks, self._loop))  # type: ignore[attr-defined]
+        for connection in inherited:
+            with contextlib.suppress(Exception):
+                disown(connection)
+        self._made = WeakSet()
         self._forgotten.update(ledger.leased)
         self._after_fork()  # type: ignore[attr-defined]
+
+    def _renew_locks(self) -> None:
+        """redis-py's locks, which may be held by a task of a loop that is gone, or belong to it."""
+        self._lock = asyncio.Lock()
+        handler = getattr(self, "_maint_notifications_pool_handler", None)
+        if handler is not None:
+            handler._lock, handler._scheduled_tasks = asyncio.Lock(), set()
+        if hasattr(self._event_dispatcher, "_async_lock"):
+            self._event_dispatcher._async_lock = None  # redis-py makes it when it is needed
 
     def owns_connection(self, connection: Any) -> bool:
         """Was it made by this process?"""
@@ -104,67 +157,154 @@ class RedisSide:
 
     # Closing
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()  # type: ignore[attr-defined]
+
     async def disconnect(self, inuse_connections: bool = True) -> None:
-        """Close the idle connections, and with ``inuse_connections`` the lent ones too; the pool stays open."""
+        """Close the idle connections, and with ``inuse_connections`` cut the lent ones off too; the pool stays open.
+
+        A lent connection is cut at its socket: its borrower gets a ConnectionError, and is not dialled for unasked.
+        """
         ledger = self._ledger
-        for task in self._dials:  # type: ignore[attr-defined]
-            task.cancel()
+        if not inuse_connections:
+            self._discard_idle("disconnect")
+            await let_the_loop_close()
+            return
+        for task in list(self._dials):  # type: ignore[attr-defined]
+            if task is not asyncio.current_task():
+                task.cancel()
         self._step(lambda now: ledger.drain(now, "disconnect"))  # type: ignore[attr-defined]
-        if inuse_connections:
-            for connection in list(ledger.leased):
-                abort(connection)
-        await _let_the_loop_close()
+        for connection in list(ledger.leased):
+            cut_off(connection)
+        await let_the_loop_close()
+
+    async def _disconnect_connections(self, connections: Iterable[Any]) -> None:
+        """Close idle connections to an address that is going away, as redis-py's maintenance notifications ask."""
+        self._discard_idle("moving", set(connections))
+        await let_the_loop_close()
+
+    async def _update_maint_notifications_configs_for_connections(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's, which closes idle connections where they are; here they leave the pool."""
+        await super()._update_maint_notifications_configs_for_connections(*args, **kwargs)  # type: ignore[misc]
+        self._discard_idle("moving")
+
+    def _discard_idle(self, cause: str, only: set[Any] | None = None) -> None:
+        for slot in list(self._ledger.idle):
+            if (only is None or slot.connection in only) and self._ledger.check_out(slot):
+                self._discard(slot, cause)  # type: ignore[attr-defined]
 
     # Credentials, retries and events
 
     def set_retry(self, retry: Any) -> None:
-        """As redis-py's: for connections to come and those there are."""
+        """For connections to come, which redis-py forgets here, and those there are."""
         self.connection_kwargs["retry"] = retry
-        for connection in (*self._available_connections, *self._in_use_connections):
+        for connection in (*self._get_free_connections(), *self._get_in_use_connections()):
             connection.retry = retry
 
     async def re_auth_callback(self, token: Any) -> None:
-        """New credentials: idle connections get them now, lent ones when they come back."""
+        """New credentials: idle connections get them now, lent ones and those being opened when they come back.
+
+        A credential provider may have a loop of its own: the work is done in the pool's.
+        """
+        loop = self._loop  # type: ignore[attr-defined]
+        if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._renew_credentials(token), loop))
+        else:
+            await self._renew_credentials(token)
+
+    async def _renew_credentials(self, token: Any) -> None:
         self._tokens_change = True
-        for connection in self._in_use_connections:
+        self._choose_path()
+        for connection in list(self._made):
             connection.set_re_auth_token(token)
         for slot in list(self._ledger.idle):
             if self._ledger.check_out(slot):
-                slot.connection.set_re_auth_token(token)
                 await self._while_checked_out(slot, slot.connection.re_auth)
 
-    def _watch_releases(self) -> None:
-        """Remember redis-py's own listeners: with them alone, and no new credentials, a release need not be told."""
-        self._tokens_change = False
-        self._listeners = getattr(self._event_dispatcher, "_event_listeners_mapping", {})
-        known = self._listeners.get(AsyncAfterConnectionReleasedEvent)
-        usual = known is not None and all(type(listener) is AsyncReAuthConnectionListener for listener in known)
-        self._usual_listeners = known if usual else None
-
-    @property
-    def _announces(self) -> bool:
-        """Does anybody want to hear of a connection that comes back?"""
-        return (
-            self._tokens_change or self._listeners.get(AsyncAfterConnectionReleasedEvent) is not self._usual_listeners
-        )
-
-    def _announce_release(self, slot: Slot) -> None:
-        """Tell redis-py's event dispatcher, whose own listener re-authenticates; lend the connection after that."""
-        connection = slot.connection
-        self._ledger.leased[connection] = slot
-        slot.state = State.VALIDATING
-        dispatch = self._event_dispatcher.dispatch_async
-        self._spawn(self._while_checked_out(slot, lambda: dispatch(AsyncAfterConnectionReleasedEvent(connection))))  # type: ignore[attr-defined]
-
-    async def _while_checked_out(self, slot: Slot, work: Any) -> None:
+    async def _while_checked_out(self, slot: Slot, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        outer = current_attempt.get()
+        current_attempt.set(None)
         try:
-            await work()
+            async with asyncio.timeout(self._dialler.patience):  # type: ignore[attr-defined]
+                await work()
         except BaseException as error:
             self._discard(slot, "auth")  # type: ignore[attr-defined]
             if not isinstance(error, Exception):
                 raise
             return
+        finally:
+            current_attempt.set(outer)
         self._step(lambda now: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+
+    def _watch_releases(self) -> None:
+        """Remember redis-py's own listeners: with them alone, and nothing to tell them, a release need not be told."""
+        self._made: WeakSet[Any] = WeakSet()
+        mapping = getattr(self._event_dispatcher, "_event_listeners_mapping", None)
+        self._heard = cannot_know if mapping is None else mapping.get
+        self._choose_path()
+
+    def _choose_path(self) -> None:
+        """May borrowing and giving back go the short way?"""
+        known = self._heard(AsyncAfterConnectionReleasedEvent)
+        short = not self._tokens_change and self._meter is None and are_usual(known, AsyncReAuthConnectionListener)
+        self._usual_listeners = known if short else NOTHING_USUAL
+        self._careful = self._meter is not None or vars(self).get("_leak_threshold") is not None
+
+    def _look_for_metrics(self) -> None:
+        """redis-py's metrics may be switched on at any time; seen at the next dial or round of upkeep."""
+        self._meter = metered(self, self._meter)
+        self._choose_path()
+
+    @property
+    def _announces(self) -> bool:
+        """Does anybody want to hear of a connection that comes back?"""
+        return self._heard(AsyncAfterConnectionReleasedEvent) is not self._usual_listeners
+
+    def _announce_release(self, slot: Slot, cause: str | None) -> bool:
+        """Tell redis-py's event dispatcher, whose own listener re-authenticates, and only then lend it again, or close
+        it. False: there is nothing to tell.
+        """
+        usual = are_usual(self._heard(AsyncAfterConnectionReleasedEvent), AsyncReAuthConnectionListener)
+        if usual and (cause is not None or not has_token(slot.connection)):
+            return False
+        self._ledger.leased[slot.connection] = slot
+        slot.state = State.VALIDATING
+        self._spawn(self._tell_release(slot, cause, self._dialler.patience if usual else None))  # type: ignore[attr-defined]
+        return True
+
+    async def _tell_release(self, slot: Slot, cause: str | None, patience: float | None) -> None:
+        current_attempt.set(None)  # no part of the call that gave it back; this is a task of its own
+        connection = slot.connection
+        if cause is not None:  # so that no listener waits for it
+            connection.set_re_auth_token(None)
+            abort(connection)
+        try:
+            async with asyncio.timeout(patience):
+                await self._event_dispatcher.dispatch_async(AsyncAfterConnectionReleasedEvent(connection))
+        except Exception:  # noqa: BLE001 - a listener's failure must not lose the connection's place
+            logger.warning("pool %s: a listener of AsyncAfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined]
+        except BaseException:
+            self._discard(slot, cause or "auth")  # type: ignore[attr-defined]
+            raise
+        now, ledger = self._now(), self._ledger  # type: ignore[attr-defined]
+        cause = cause or ("auth" if has_token(connection) else dirt(connection))
+        cause = cause or (slot.doom if slot.expires <= now else None)
+        if cause is not None:
+            self._discard(slot, cause)  # type: ignore[attr-defined]
+            return
+        ledger.leased.pop(connection, None)
+        ledger.give_back(slot, now)
+        self._step(ledger.settle)  # type: ignore[attr-defined]
+
+    def __del__(self) -> None:
+        """redis-py's metrics count no connection of a pool that is gone."""
+        meter = vars(self).get("_meter")
+        if meter is not None:
+            with contextlib.suppress(Exception):
+                meter.forget()
 
 
 def abort(connection: Any) -> None:
@@ -187,11 +327,31 @@ def abort(connection: Any) -> None:
     closing.close()
 
 
-async def _let_the_loop_close() -> None:
-    import asyncio
+def cut_off(connection: Any) -> None:
+    """End a connection under its borrower: what it reads or writes next fails.
 
+    It is not disconnected: redis-py would dial it anew at the borrower's next command, in the middle of a WATCH too.
+    """
+    with contextlib.suppress(Exception):
+        connection._writer.transport.abort()
+
+
+async def let_the_loop_close() -> None:
+    """Transports close their sockets in the loop's next round."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+def disown(connection: Any) -> None:
+    """In a child: a connection of the parent's is kept out of reach of its finaliser, and refuses whoever holds it."""
+    _abandoned.append((connection, connection._reader, connection._writer))
+    connection.connect = connection.connect_check_health = _refuse
+    connection._reader = connection._writer = None
+    connection._parser.on_disconnect()
+
+
+async def _refuse(*_: Any, **__: Any) -> None:
+    raise fork.inherited_error()
 
 
 def _socket_of(connection: Any) -> Any:

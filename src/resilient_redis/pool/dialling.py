@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.connections.cleanliness import make_peek
 from resilient_redis.errors import ConfigError
+from resilient_redis.pool.face import dial_patience
 from resilient_redis.pool.slots import Slot, Waiter
 from resilient_redis.pool.todo import Todo
 
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 _BUDGET_RETRY = 0.05
 """Seconds until a budget that was used up is asked again."""
+
+
+_TOLERANCE = 0.002
+"""Seconds by which a socket's timeout may come before the deadline it was set for."""
+
+_NEARLY_ALL = 0.9
+"""Part of a dial's usual time after which one that did not succeed counts as failed, whoever ended it."""
 
 
 class Dialler:
@@ -45,12 +53,14 @@ class Dialler:
             return
         if apart and self._start_thread(slot):
             return
-        self._dial(slot, pool._now() + self.patience if apart else deadline)
+        self._dial(slot, deadline)
 
     def dial_spare(self, slot: Slot, deadline: float) -> BaseException | None:
-        """Dial in this thread for whoever comes; what it raised, if it failed."""
-        if not self._take_from_budget(slot) or not self._begin(slot, apart=False):
+        """Dial in this thread for whoever comes, if it is still needed; what it raised, if it failed."""
+        if not self._take_from_budget(slot):
             return ConfigError("the budget allows no more connections now", field="budget")
+        if not self._begin(slot, apart=False):
+            return None
         try:
             return self._dial(slot, min(deadline, self._pool._now() + self.patience))
         except Exception as error:  # noqa: BLE001 - it is the caller's to show
@@ -58,9 +68,8 @@ class Dialler:
 
     @property
     def patience(self) -> float:
-        """Seconds for one dial and its handshake: the connect timeout, else as long as a borrower may wait."""
-        configured = self._pool.connection_kwargs.get("socket_connect_timeout")
-        return float(configured or self._pool.options.acquire_timeout)  # type: ignore[arg-type]
+        """Seconds for one dial and its handshake."""
+        return dial_patience(self._pool.connection_kwargs, self._pool.options)
 
     def ping(self, connection: Any, deadline: float) -> str | None:
         """Is it alive? It may take half of the time that is left, so that some is left for another connection."""
@@ -131,10 +140,11 @@ class Dialler:
         return None
 
     def _was_cut(self, began: float, deadline: float) -> bool:
-        """Did the borrower's own deadline end it, before a dial's usual time was over?"""
-        cut = self._pool._now() >= deadline and deadline - began < self.patience
+        """Did the borrower's own deadline end it, well before a dial's usual time was over?"""
+        given = deadline - began
+        cut = self._pool._now() >= deadline - _TOLERANCE and given < _NEARLY_ALL * self.patience
         if cut:
-            self._too_short = deadline - began
+            self._too_short = given
         return cut
 
     def _connect(self, deadline: float) -> Any:

@@ -21,16 +21,21 @@ from resilient_redis.errors import (
 from resilient_redis.events import Events
 from resilient_redis.pool.health import PoolHealth, pool_health
 from resilient_redis.pool.ledger import Ledger
+from resilient_redis.pool.metrics import connection_count
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.pool.slots import Refusal, State, Waiter
 from resilient_redis.pool.stats import PoolStats
-from resilient_redis.pool.story import exhausted, story
+from resilient_redis.pool.story import AT_ONCE, exhausted, story
 from resilient_redis.pool.todo import Todo
 
 _REFUSED: dict[str, tuple[type[RejectedError], str]] = {
     "closed": (PoolClosedError, "it is closed, or closing, and stays so"),
     "dial_failed": (DialFailedError, "the last dial failed ({error}); nobody dials until the pause is over"),
 }
+
+
+USUAL_DIAL = 5.0
+"""Seconds that a dial may take where nothing else is said; redis-py 8's own default."""
 
 
 class PoolFace:
@@ -61,8 +66,11 @@ class PoolFace:
             options.budget.attach(self.name)
 
     def _new_ledger(self) -> None:
-        """Begin anew, with nothing open."""
+        """Begin anew, with nothing open. A pool that was closed stays closed: in a child, and in another loop too."""
+        closed = "_ledger" in vars(self) and self._ledger.state != "open"
         self._ledger = Ledger(self._options, random.Random(), own_dials=self._own_dials)
+        if closed:
+            self._ledger.finish_close(self._now())
 
     @property
     def options(self) -> PoolOptions:
@@ -129,22 +137,30 @@ class PoolFace:
         >>> ResilientConnectionPool().health().status
         'healthy'
         """
+        return pool_health(self.stats(), breakers=breakers or {}, **self._trouble())
+
+    def _why_not_warm(self) -> list[BaseException]:
+        """What the last dial raised, if nobody dials just now because of it."""
+        pace = self._ledger.pace
+        if pace.error is None or len(self._ledger.idle) >= self._ledger.least or pace.left(self._now()) <= 0:
+            return []
+        return [pace.error]
+
+    def _trouble(self) -> dict[str, Any]:
+        """What the last dial met, for `story`, `exhausted` and `pool_health`."""
         pace = self._ledger.pace
         error = None if pace.error is None else type(pace.error).__name__
-        return pool_health(
-            self.stats(), breakers=breakers or {}, last_dial_error=error, dial_pause=pace.left(self._now())
-        )
+        return {"last_dial_error": error, "dial_pause": pace.left(self._now())}
 
     def __repr__(self) -> str:
         """The pool in one line of numbers; no password is in it."""
         if "_ledger" not in vars(self):
             return f"<{type(self).__name__}, not ready>"
-        return f"<{type(self).__name__} {story(self.stats())}>"
+        return f"<{type(self).__name__} {story(self.stats(), **self._trouble())}>"
 
     def get_connection_count(self) -> list[tuple[int, dict[str, Any]]]:
         """As redis-py's: idle and lent connections, with the attributes of its metrics."""
-        counted: list[tuple[int, dict[str, Any]]] = super().get_connection_count()  # type: ignore[misc]
-        return counted
+        return connection_count(self)
 
     def _shed_for_budget(self) -> None:
         """Close what the budget wants back; what is idle now, the rest when it comes back."""
@@ -165,7 +181,7 @@ class PoolFace:
             mark_as_dialled()
             return refusal.error
         if refusal.cause == "saturated":
-            return PoolSaturatedError(exhausted(self.stats(), 0.0, "max_waiting borrowers wait already"))
+            return PoolSaturatedError(exhausted(self.stats(), 0.0, "max_waiting borrowers wait already", **self._trouble()))
         kind, why = _REFUSED[refusal.cause]
         error = kind(
             f"pool {self.name!r}: {why.format(error=type(refusal.error).__name__)}", retry_after=refusal.retry_after
@@ -178,10 +194,13 @@ class PoolFace:
         self._ledger.tally.timeouts += 1
         waited = self._now() - waiter.since
         stats = self.stats()
+        if waited < AT_ONCE:
+            return PoolTimeoutError(exhausted(stats, waited, **self._trouble()))  # it gave no dial the time to begin
         if self._only_dials(stats):
             # Nobody has what it waits for: it is the server that does not answer, and a circuit should know.
-            return rx.TimeoutError(f"no connection could be opened in time: {exhausted(stats, waited, 'dialling')}")
-        return PoolTimeoutError(exhausted(stats, waited, "no connection came back in time"))
+            story = exhausted(stats, waited, "dialling", **self._trouble())
+            return rx.TimeoutError(f"no connection could be opened in time: {story}")
+        return PoolTimeoutError(exhausted(stats, waited, "no connection came back in time", **self._trouble()))
 
     @staticmethod
     def _only_dials(stats: PoolStats) -> bool:
@@ -206,6 +225,15 @@ def deadline_of(now: float, patience: float, margin: float = 0.0) -> float:
         # Counted on the call's own clock: it may be a test's, while sockets take real time.
         patience = min(patience, attempt.deadline - attempt.now() - margin)
     return now + patience
+
+
+def dial_patience(connection_kwargs: dict[str, Any], options: PoolOptions) -> float:
+    """Seconds for one dial and its handshake: the connect timeout, else as long as a borrower may wait.
+
+    At least `USUAL_DIAL` then: a pool whose borrowers wait for less than a dial takes would never open one.
+    """
+    configured = connection_kwargs.get("socket_connect_timeout")
+    return float(configured or max(USUAL_DIAL, _seconds(options.acquire_timeout)))
 
 
 def mark_as_dialled() -> None:

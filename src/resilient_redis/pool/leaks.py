@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import redis
 from resilient_redis.events import LeakReturned, LeakSuspected, logger
 from resilient_redis.pool.slots import Slot, State
 
-_INSIDE = (str(Path(__file__).parent.parent), str(Path(redis.__file__).parent))
+_INSIDE = tuple(f"{Path(inside).parent}{os.sep}" for inside in (Path(__file__).parent, redis.__file__))
 """Folders whose frames are not the borrower's own code."""
 
 _FRAMES = 3

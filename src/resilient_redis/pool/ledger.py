@@ -4,16 +4,17 @@ Events go in, a `Todo` comes out. Nothing here does I/O, reads a clock, or takes
 
 Two steps may run without the shell's lock, so that borrowing costs little: `take` and `give_back`. They touch only
 ``idle`` and ``leased``, by single operations that are atomic in CPython (``deque.pop``, ``deque.append``,
-``dict.pop``, ``dict[key] = value``), and they look at ``calm``. Every other step runs under the lock and keeps to two
-rules that make this safe: an idle slot is only ever had by popping or removing it, and ``calm`` is taken away *before*
-``idle`` is looked at. So a waiter that queues and a connection that comes back cannot miss each other.
+``dict.pop``, ``dict[key] = value``), and they look at ``calm``. Every other step runs under the lock and keeps to
+three rules that make this safe: an idle slot is only ever had by popping or removing it; ``calm`` is taken away
+*before* ``idle`` is looked at; and what may still come back is asked of the slots' states, for a slot on its way from
+one place to the other is in neither. So a waiter that queues and a connection that comes back cannot miss each other.
 """
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 from resilient_redis.pool.options import PoolOptions
@@ -28,6 +29,9 @@ _LIFETIME_SPREAD = 0.1
 
 _TROUBLE = frozenset({"lost", "eof", "validation"})
 """Causes of a close that say something about the server or the way to it."""
+
+_ALIVE = (State.IDLE, State.LEASED, State.VALIDATING)
+"""States of a connection that may still be lent to somebody, now or when it comes back."""
 
 
 class Ledger:
@@ -53,12 +57,12 @@ class Ledger:
         self._options = options
         self._rng = rng
         self._own_dials = own_dials
-        self._pop: Callable[[], Slot]
         self.idle: deque[Slot] = deque()
         self._pop = self.idle.popleft if options.fifo else self.idle.pop
+        self._put_back = self.idle.appendleft if options.fifo else self.idle.append
         self.leased: dict[Hashable, Slot] = {}
         self.slots: set[Slot] = set()
-        self.reserved: set[Slot] = set()
+        self.reserved: dict[Slot, None] = {}  # in the order in which they were planned
         self.dialling: set[Slot] = set()
         self.queue = WaitQueue()
         self.pace = Pace(rng)
@@ -81,7 +85,7 @@ class Ledger:
         except IndexError:
             return None
         if slot.expires <= now:
-            self.idle.append(slot)  # `acquire` clears it away
+            self._put_back(slot)  # `acquire` clears it away
             return None
         slot.state = _LEASED
         slot.idled = now - slot.since
@@ -103,7 +107,7 @@ class Ledger:
         """Queue a borrower. Look at its ``slot`` and ``refusal`` then: it may be served or refused at once."""
         if self.state != "open":
             self._refuse(waiter, Refusal("closed"))
-            return Todo()
+            return self.settle(now)  # `take` may have put back what will not be lent
         self.calm = False
         self.resting = False
         self.queue.add(waiter)
@@ -150,9 +154,13 @@ class Ledger:
     def check_in(self, slot: Slot, now: float) -> Todo:
         """The slot was looked at and is well; it is as old as it was."""
         self.leased.pop(slot.connection, None)
-        slot.state = State.IDLE
-        self.idle.appendleft(slot)
-        return self.settle(now)
+        todo = Todo()
+        if slot.expires <= now:
+            self._retire(slot, slot.doom, now, todo)
+        else:
+            slot.state = State.IDLE
+            self.idle.insert(sum(other.since <= slot.since for other in list(self.idle)), slot)
+        return self._merge(todo, now)
 
     # Dialling
 
@@ -170,7 +178,7 @@ class Ledger:
         if owner is None and self._covered() > self._wanted():
             self._forget(slot)
             return False
-        self.reserved.discard(slot)
+        self.reserved.pop(slot)
         self.dialling.add(slot)
         slot.state = State.DIALLING
         slot.began = now
@@ -197,6 +205,8 @@ class Ledger:
         self.dialling.discard(slot)
         self.tally.dials += 1
         self.tally.dial_seconds += now - slot.began
+        if self.pace.failures:
+            self._replan()  # the pause is over for all
         self.pace.succeeded(now)
         slot.connection = connection
         slot.since = now
@@ -204,15 +214,21 @@ class Ledger:
         if lifetime is not None:
             spread = 1.0 - _LIFETIME_SPREAD * self._rng.random()
             slot.expires = min(slot.expires, now + float(lifetime) * spread)  # type: ignore[arg-type]
+        todo = Todo()
         owner, slot.owner = slot.owner, None
-        if owner is not None and self.state != "closed":
-            self._lend(slot, owner, now)
-            return self.settle(now)
-        if owner is not None:
+        if owner is not None and self.state == "closed":
             self._refuse(owner, Refusal("closed"))
-        slot.state = State.IDLE
-        self.idle.append(slot)
-        return self.settle(now)
+            owner = None
+        if slot.expires <= now:  # drained meanwhile: whoever waits for it gets another one
+            self._retire(slot, slot.doom, now, todo)
+            if owner is not None:
+                self.queue.add(owner)
+        elif owner is not None:
+            self._lend(slot, owner, now)
+        else:
+            slot.state = State.IDLE
+            self.idle.append(slot)
+        return self._merge(todo, now)
 
     def dial_failed(self, slot: Slot, error: BaseException, now: float) -> Todo:
         """A dial failed. It is one failure, told to one waiter; the others are refused as long as nothing else may
@@ -222,8 +238,9 @@ class Ledger:
         self.pace.failed(slot.began, now, error)
         owner = slot.owner
         self._forget(slot)
+        self._replan()  # nobody dials before the pause is over, and then one at a time
         todo = Todo()
-        if self.leased:
+        if self.state != "closed" and self._may_come_back():
             if owner is not None:
                 self.queue.add(owner)
         else:
@@ -258,7 +275,7 @@ class Ledger:
         """A new generation: no connection of the old one is lent again."""
         self.generation += 1
         self.resting = cause == "disconnect"
-        for slot in self.slots:
+        for slot in self.slots - self.reserved.keys():
             self.doom(slot, cause)
         todo = Todo()
         for slot in list(self.idle):
@@ -287,7 +304,7 @@ class Ledger:
     @property
     def quiet(self) -> bool:
         """Is nothing lent, waited for, dialled, or still to be closed?"""
-        return not (self.leased or self.queue or self.dialling or self.reserved or self.slots)
+        return not (self.queue or self.slots)
 
     def maintain(self, now: float) -> Todo:
         """Clear away what is too old, or idle for too long and more than ``least``."""
@@ -306,6 +323,8 @@ class Ledger:
         """Bring those who wait and what there is together."""
         todo = Todo()
         self.calm = False
+        while self.reserved and len(self.slots) > self.most:  # the cheapest to do without
+            self._forget(max(reversed(self.reserved), key=_start))
         self._grant(now, todo)
         if self.state != "open" or len(self.slots) > self.most:
             self._shed(now, todo)
@@ -321,8 +340,8 @@ class Ledger:
                 slot = self._pop()
             except IndexError:
                 return
-            if slot.expires <= now:
-                self._retire(slot, slot.doom, now, todo)
+            if slot.expires <= now or self._excess() > 0:
+                self._retire(slot, slot.doom if slot.expires <= now else "resize", now, todo)
                 continue
             self.queue.remove(waiter)
             self._drop_reservation(waiter)
@@ -339,16 +358,27 @@ class Ledger:
 
     def _shed(self, now: float, todo: Todo) -> None:
         """Close what is idle and too much: all of it once the pool is closing and nobody waits."""
-        closing = sum(slot.state is State.CLOSING for slot in self.slots)
+        excess, cause = self._excess(), "resize"
+        if self.state != "open":
+            if self.queue:
+                return  # what is idle now has just come back, and is granted by the step that follows it
+            self._replan()  # nobody needs those dials
+            excess, cause = len(self.slots), "closed"
         for slot in list(self.idle):
-            if self.state == "open" and len(self.slots) - closing <= self.most:
-                return
-            if self._retire_idle(slot, "resize" if self.state == "open" else "closed", now, todo):
-                closing += 1
+            if excess > 0:
+                excess -= self._retire_idle(slot, cause, now, todo)
+
+    def _excess(self) -> int:
+        """By how many there are more than there may be, without those that are closing already."""
+        excess = len(self.slots) - self.most
+        return excess if excess <= 0 else excess - sum(slot.state is State.CLOSING for slot in self.slots)
+
+    def _may_come_back(self) -> bool:
+        return any(slot.state in _ALIVE for slot in self.slots)
 
     def _hopeless(self, now: float) -> bool:
         """Nothing may come back, and the server does not answer dials."""
-        return self.pace.left(now) > WORTH_WAITING and not (self.leased or self.dialling or self.idle)
+        return self.pace.left(now) > WORTH_WAITING and not self.dialling and not self._may_come_back()
 
     def _covered(self) -> int:
         """Waiters for whom a connection is on its way."""
@@ -380,12 +410,16 @@ class Ledger:
     def _new_slot(self, owner: Waiter | None, now: float) -> Slot:
         slot = Slot(owner, self.pace.next_start(now))
         self.slots.add(slot)
-        self.reserved.add(slot)
+        self.reserved[slot] = None
         return slot
 
     def _drop_reservation(self, waiter: Waiter) -> None:
-        slot, waiter.reservation = waiter.reservation, None
-        if slot is not None and slot.state is State.RESERVED:
+        if waiter.reservation is not None:
+            self._forget(waiter.reservation)
+
+    def _replan(self) -> None:
+        """Drop every plan to dial; `_reserve` makes those anew that are needed."""
+        for slot in list(self.reserved):
             self._forget(slot)
 
     def _refuse(self, waiter: Waiter, refusal: Refusal) -> None:
@@ -416,8 +450,12 @@ class Ledger:
         todo.close.append(slot)
 
     def _forget(self, slot: Slot) -> None:
+        if slot.state is State.RESERVED:
+            self.pace.not_begun(slot.start)
+            if slot.owner is not None:
+                slot.owner.reservation = None
         self.slots.discard(slot)
-        self.reserved.discard(slot)
+        self.reserved.pop(slot, None)
         self.dialling.discard(slot)
         self.tally.borrows += slot.uses
         slot.uses = 0
@@ -430,3 +468,7 @@ class Ledger:
         settled.dial[:0] = todo.dial
         settled.close[:0] = todo.close
         return settled
+
+
+def _start(slot: Slot) -> float:
+    return slot.start

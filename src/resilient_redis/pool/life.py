@@ -12,6 +12,7 @@ from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.pool import leaks
 from resilient_redis.pool.face import check_bounds
 from resilient_redis.pool.redis_side import cut_off
+from resilient_redis.pool.slots import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,24 @@ class Life:
         2
         """
         deadline = self._now() + parse_duration(timeout, "timeout")  # type: ignore[attr-defined]
-        opened, errors = 0, []
+        opened = 0
+        errors: list[BaseException] = []
         while self._now() < deadline:  # type: ignore[attr-defined]
             slot = self._spare()
             if slot is None:
                 break
-            if slot.start > self._now():  # type: ignore[attr-defined]
-                self._clock.sleep(slot.start - self._now())  # type: ignore[attr-defined]
-            error = self._dialler.dial_spare(slot, deadline)  # type: ignore[attr-defined]
+            try:
+                if slot.start > self._now():  # type: ignore[attr-defined]
+                    self._clock.sleep(slot.start - self._now())  # type: ignore[attr-defined]
+                error = self._dialler.dial_spare(slot, deadline)  # type: ignore[attr-defined]
+            finally:
+                if slot.state is State.RESERVED:  # not begun: nobody else would, and waiters would count on it
+                    self._step(lambda now, slot=slot: self._ledger.dial_abandoned(slot, now))  # type: ignore[attr-defined]
             if error is not None:
                 errors.append(error)
                 break
-            opened += 1
+            opened += slot.connection is not None
+        errors = errors or self._why_not_warm()  # type: ignore[attr-defined]
         return WarmUp(self._ledger.least, opened, len(self._ledger.idle), tuple(errors))
 
     def _spare(self) -> Any:
@@ -85,6 +92,7 @@ class Life:
         Args:
             dial_for: seconds for keeping ``min_idle`` connections open.
         """
+        self._look_for_metrics()  # type: ignore[attr-defined]
         self.keep_budget()
         self._step(self._ledger.maintain)  # type: ignore[attr-defined]
         self._bury_the_dead()
@@ -160,3 +168,4 @@ class Life:
         self._new_ledger()  # type: ignore[attr-defined]
         if self._options.budget is not None:
             self._options.budget.after_fork()
+            self._options.budget.attach(self.name)  # type: ignore[attr-defined]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -26,22 +27,26 @@ class Upkeep:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finaliser that gives a connection back may come in the middle
         self._pools: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         self._thread: threading.Thread | None = None
         self._news = threading.Event()
 
-    def add(self, pool: Any) -> None:
-        """Look after this pool from now on."""
+    def add(self, pool: Any) -> bool:
+        """Look after this pool from now on. False: there is no thread to be had."""
         with self._lock:
             self._pools[pool] = pool._now() + pool.options.maintenance_interval
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="resilient-redis-upkeep", daemon=True)
+                thread = threading.Thread(target=self._run, name="resilient-redis-upkeep", daemon=True)
+                self._thread = thread
                 try:
-                    self._thread.start()
-                except RuntimeError:  # no more threads, or the interpreter is ending: then without
+                    thread.start()
+                except RuntimeError:  # no more threads, or the interpreter is ending
                     self._thread = None
+                    self._pools.pop(pool, None)
+                    return False
         self._news.set()
+        return True
 
     def _run(self) -> None:
         while True:
@@ -63,9 +68,9 @@ class Upkeep:
             now, interval = pool._now(), pool.options.maintenance_interval
             budget = pool.options.budget
             if budget is not None and budget.due(now):
-                pool.keep_budget()
+                _do(pool, pool.keep_budget)
             if now >= due or due - now > interval:  # the second: the clock went back
-                _maintain(pool)
+                _do(pool, pool.maintain)
                 due = pool._now() + interval
                 with self._lock:
                     if pool._ledger.state == "closed":
@@ -76,9 +81,9 @@ class Upkeep:
         return max(rest, 0.01)
 
 
-def _maintain(pool: Any) -> None:
+def _do(pool: Any, work: Callable[[], None]) -> None:
     try:
-        pool.maintain()
+        work()
     except Exception:  # noqa: BLE001 - one pool's trouble must not end the upkeep of the others
         logger.exception("upkeep of pool %s failed; the next round tries again", pool.name)
 
@@ -88,18 +93,14 @@ _upkeep = Upkeep()
 
 def register(pool: Any) -> None:
     """See to it that ``pool.maintain()`` is called: by the thread, or where that is not allowed by borrowers."""
-    if pool.options.background:
-        _upkeep.add(pool)
-    else:
+    if not (pool.options.background and _upkeep.add(pool)):
         pool._maintain_at = pool._now() + pool.options.maintenance_interval
 
 
 def due(pool: Any) -> None:
     """A borrower found that the upkeep is due: no thread may do it, or a fork has left it behind."""
-    if pool.options.background:
-        pool._maintain_at = math.inf
-        _upkeep.add(pool)
-    else:
+    pool._maintain_at = math.inf
+    if not (pool.options.background and _upkeep.add(pool)):
         pool._maintain_at = pool._now() + pool.options.maintenance_interval
         pool.maintain(dial_for=_BORROWERS_DIALS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ _DURATIONS = (
 )
 _MAY_BE_NONE = frozenset({"max_waiting", "idle_timeout", "max_lifetime", "validate_after", "leak_threshold"})
 _SWITCHES = ("fifo", "background")
+_DIGITS = re.compile(r"\s*[0-9]{1,18}\s*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,11 @@ class PoolOptions:
                 f"min_idle: {self.min_idle} is more than max_connections ({self.max_connections}); lower it",
                 field="min_idle",
             )
+        if self.max_lifetime == 0:
+            raise ConfigError(
+                "max_lifetime: 0 would end every connection before it is lent; give some seconds, or None for no limit",
+                field="max_lifetime",
+            )
         if self.maintenance_interval == 0:
             raise ConfigError(
                 "maintenance_interval: 0 would never rest; give some seconds", field="maintenance_interval"
@@ -130,7 +137,7 @@ class PoolOptions:
         value = getattr(self, field)
         if value is None and field in _MAY_BE_NONE:
             return
-        if isinstance(value, str) and value.strip().isdigit():  # out of a URL's query
+        if isinstance(value, str) and _DIGITS.fullmatch(value):  # out of a URL's query
             value = int(value)
             object.__setattr__(self, field, value)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -5,6 +5,7 @@ After an outage the server must see a trickle. A thousand callers that all dial 
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 
@@ -41,7 +42,7 @@ class Pace:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._troubled_until = -math.inf
-        self._last_start = -math.inf
+        self._starts: list[float] = []  # those given out that are still to come, or just past; in order
         self._last_failure = -math.inf
         self.failures = 0
         self.paused_until = -math.inf
@@ -56,12 +57,23 @@ class Pace:
         return 1 if self.failures else most
 
     def next_start(self, now: float) -> float:
-        """Clock reading at which the next dial may begin; it is taken by asking."""
+        """Clock reading at which the next dial may begin; it is taken by asking, until `not_begun` gives it back."""
         start = max(now, self.paused_until)
+        gap = GAP * self._rng.uniform(1.0, 1.5)
+        self._starts = [taken for taken in self._starts if taken > now - gap]
         if self.failures or start < self._troubled_until:
-            start = max(start, self._last_start + GAP * self._rng.uniform(1.0, 1.5))
-        self._last_start = start
+            for taken in self._starts:
+                if taken - gap < start < taken + gap:
+                    start = taken + gap
+        bisect.insort(self._starts, start)
         return start
+
+    def not_begun(self, start: float) -> None:
+        """No dial will begin at this time, which was taken: the next one may. Else plans that are dropped and made
+        anew, as waiters come and are served, would push the next dial ever further away.
+        """
+        if start in self._starts:
+            self._starts.remove(start)
 
     def trouble(self, now: float) -> None:
         """A connection was lost: others may follow, and all would be dialled again at once."""
@@ -74,7 +86,7 @@ class Pace:
         """
         self.trouble(now)
         self.error = error
-        if began < self._last_failure:
+        if began <= self._last_failure:  # equal where the clock is coarse
             return
         self._last_failure = now
         self.failures += 1

@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 from weakref import WeakSet
 
 import redis
 import redis.connection
 from redis.event import AfterConnectionReleasedEvent, ReAuthConnectionListener
 
+from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.connections.cleanliness import dirt
+from resilient_redis.events import logger
 from resilient_redis.pool import fork
+from resilient_redis.pool.metrics import Meter, metered
 from resilient_redis.pool.slots import Slot
+
+NOTHING_USUAL: Any = object()
+"""In place of redis-py's own listeners: every release is looked at."""
+_CANNOT_KNOW: Any = object()
+"""The listeners of a dispatcher of somebody's own making."""
 
 
 class RedisSide:
@@ -25,6 +35,9 @@ class RedisSide:
     cache: Any
     _event_dispatcher: Any
     _forgotten: WeakSet[Any]
+    _meter: Meter | None = None  # where redis-py's metrics are on
+    _careful = True  # every borrower goes the careful way: somebody wants to know
+    _tokens_change = False  # new credentials came once
 
     # Attributes
 
@@ -77,9 +90,12 @@ class RedisSide:
 
     def make_connection(self) -> Any:
         """A connection object, not open yet and not counted: the ledger counts."""
+        self._look_for_metrics()
         connection = self.connection_class(**self.connection_kwargs)
         if self.cache is not None:
-            return redis.connection.CacheProxyConnection(connection, self.cache, self._cache_lock)
+            connection = redis.connection.CacheProxyConnection(connection, self.cache, self._cache_lock)
+        with self._lock:  # type: ignore[attr-defined]
+            self._made.add(connection)
         return connection
 
     @property
@@ -114,10 +130,23 @@ class RedisSide:
         self._lock = threading.RLock()
         self._fork_lock = threading.RLock()
         vars(self).pop("_lock_of_cache", None)
-        connections = [slot.connection for slot in ledger.slots if slot.connection is not None]
-        descriptors = [fork.descriptor_of(_socket_of(connection)) for connection in connections]
-        fork.sever([number for number in descriptors if number is not None])
+        for owner in (self._event_dispatcher, getattr(self, "_maint_notifications_pool_handler", None)):
+            if hasattr(owner, "_lock"):
+                owner._lock = threading.RLock()
+        if self._meter is not None:
+            self._meter.after_fork()
+        inherited = {*self._made, *(slot.connection for slot in ledger.slots if slot.connection is not None)}
+        numbers = [fork.descriptor_of(_socket_of(connection)) for connection in inherited]
+        with contextlib.suppress(OSError):
+            fork.sever([number for number in numbers if number is not None])
+        for connection in inherited:
+            with contextlib.suppress(Exception):
+                disown(connection)
+        self._made = WeakSet()
         self._after_fork()  # type: ignore[attr-defined]
+        if self.cache is not None:
+            with contextlib.suppress(Exception):
+                self.cache.flush()  # the server tells the parent's connections what is no longer true, not ours
         self.pid = os.getpid()
 
     def _checkpid(self) -> None:
@@ -129,23 +158,40 @@ class RedisSide:
 
     # Closing
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()  # type: ignore[attr-defined]
+
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections, and with ``inuse_connections`` cut the lent ones off too; the pool stays open.
 
         A lent connection is cut at its socket: its borrower gets a ConnectionError, never another's reply.
         """
         ledger = self._ledger
+        if not inuse_connections:
+            self._discard_idle("disconnect")
+            return
         self._step(lambda now: ledger.drain(now, "disconnect"))  # type: ignore[attr-defined]
-        if inuse_connections:
-            for connection in list(ledger.leased):
-                cut_off(connection)
+        for connection in list(ledger.leased):
+            cut_off(connection)
 
     def disconnect_free_connections(self, moving_address_src: str | None = None) -> None:
         """Close idle connections to an address that is going away, as redis-py's maintenance notifications ask."""
+        self._discard_idle("moving", moving_address_src)
+
+    def _update_maint_notifications_configs_for_connections(self, *args: Any, **kwargs: Any) -> None:
+        """As redis-py's, which closes idle connections where they are; here they leave the pool."""
+        super()._update_maint_notifications_configs_for_connections(*args, **kwargs)  # type: ignore[misc]
+        self._discard_idle("moving")
+
+    def _discard_idle(self, cause: str, address: str | None = None) -> None:
         for slot in list(self._ledger.idle):
-            if self._should_update_connection(slot.connection, "connected_address", moving_address_src):  # type: ignore[attr-defined]
-                if self._ledger.check_out(slot):
-                    self._discard(slot, "moving")  # type: ignore[attr-defined]
+            if address and slot.connection.getpeername() != address:
+                continue
+            if self._ledger.check_out(slot):
+                self._discard(slot, cause)  # type: ignore[attr-defined]
 
     # Credentials, retries and events
 
@@ -153,46 +199,114 @@ class RedisSide:
         """As redis-py's: for connections to come and those there are."""
         self.connection_kwargs["retry"] = retry
         for connection in (*self._get_free_connections(), *self._get_in_use_connections()):
-            connection.retry = retry
+            connection.retry = _inner(connection).retry = retry
 
     def re_auth_callback(self, token: Any) -> None:
-        """New credentials: idle connections get them now, lent ones when they come back."""
+        """New credentials: idle connections get them now, lent ones and those being opened when they come back."""
         self._tokens_change = True
-        for connection in self._get_in_use_connections():
+        self._choose_path()
+        with self._lock:  # type: ignore[attr-defined]
+            made = list(self._made)
+        for connection in made:
             connection.set_re_auth_token(token)
         for slot in list(self._ledger.idle):
             if self._ledger.check_out(slot):
-                slot.connection.set_re_auth_token(token)
                 self._re_authenticate(slot)
 
     def _re_authenticate(self, slot: Slot) -> None:
         try:
-            slot.connection.re_auth()
+            with self._for_the_pool():
+                slot.connection.re_auth()
         except Exception:  # noqa: BLE001 - the next dial uses the new credentials
             self._discard(slot, "auth")  # type: ignore[attr-defined]
             return
+        except BaseException:
+            self._discard(slot, "auth")  # type: ignore[attr-defined]
+            raise
         self._step(lambda now: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
 
+    @contextlib.contextmanager
+    def _for_the_pool(self) -> Iterator[None]:
+        """What is sent here is no part of the call of this thread, and has a deadline of its own."""
+        now = self._now  # type: ignore[attr-defined]
+        outer = current_attempt.get()
+        current_attempt.set(Attempt(now, now() + self._dialler.patience, 0.0, True))  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            current_attempt.set(outer)
+
     def _watch_releases(self) -> None:
-        """Remember redis-py's own listeners: with them alone, and no new credentials, a release need not be told."""
-        self._tokens_change = False
-        self._listeners = getattr(self._event_dispatcher, "_event_listeners_mapping", {})
-        known = self._listeners.get(AfterConnectionReleasedEvent)
-        usual = known is not None and all(type(listener) is ReAuthConnectionListener for listener in known)
-        self._usual_listeners = known if usual else None
+        """Remember redis-py's own listeners: with them alone, and nothing to tell them, a release need not be told."""
+        self._made: WeakSet[Any] = WeakSet()
+        mapping = getattr(self._event_dispatcher, "_event_listeners_mapping", None)
+        self._heard = cannot_know if mapping is None else mapping.get
+        self._choose_path()
+
+    def _choose_path(self) -> None:
+        """May borrowing and giving back go the short way?"""
+        known = self._heard(AfterConnectionReleasedEvent)
+        short = not self._tokens_change and self._meter is None and are_usual(known, ReAuthConnectionListener)
+        self._usual_listeners = known if short else NOTHING_USUAL
+        self._careful = self._meter is not None or vars(self).get("_leak_threshold") is not None
+
+    def _look_for_metrics(self) -> None:
+        """redis-py's metrics may be switched on at any time; seen at the next dial or round of upkeep."""
+        with self._lock:  # type: ignore[attr-defined]
+            self._meter = metered(self, self._meter)
+            self._choose_path()
 
     @property
     def _announces(self) -> bool:
         """Does anybody want to hear of a connection that comes back?"""
-        return self._tokens_change or self._listeners.get(AfterConnectionReleasedEvent) is not self._usual_listeners
+        return self._heard(AfterConnectionReleasedEvent) is not self._usual_listeners
 
-    def _announce_release(self, connection: Any) -> str | None:
-        """Tell redis-py's event dispatcher, whose own listener re-authenticates. Why the connection is lost, if so."""
+    def _announce_release(self, slot: Slot, cause: str | None) -> str | None:
+        """Tell redis-py's event dispatcher, whose own listener re-authenticates; why the connection is lost, if so.
+
+        A connection that is lost anyway is closed first, so that no listener waits for it.
+        """
+        connection = slot.connection
+        usual = are_usual(self._heard(AfterConnectionReleasedEvent), ReAuthConnectionListener)
+        if usual and (cause is not None or not has_token(connection)):
+            return cause
+        if cause is not None:
+            with contextlib.suppress(Exception):
+                connection.set_re_auth_token(None)
+                connection.disconnect()
         try:
-            self._event_dispatcher.dispatch(AfterConnectionReleasedEvent(connection))
+            with self._for_the_pool():
+                self._event_dispatcher.dispatch(AfterConnectionReleasedEvent(connection))
         except Exception:  # noqa: BLE001 - a listener's failure must not lose the connection's place
-            return "auth"
-        return None
+            logger.warning("pool %s: a listener of AfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined]
+        except BaseException:
+            self._discard(slot, cause or "auth")  # type: ignore[attr-defined]
+            raise
+        return cause or ("auth" if has_token(connection) else dirt(connection))
+
+    def __del__(self) -> None:
+        """redis-py's metrics count no connection of a pool that is gone."""
+        meter = vars(self).get("_meter")
+        if meter is not None:
+            with contextlib.suppress(Exception):
+                meter.forget()
+
+
+def are_usual(listeners: Any, own: type[Any]) -> bool:
+    """Are these listeners redis-py's own alone, which do nothing unless there are new credentials?"""
+    if listeners is None:
+        return True
+    return listeners is not _CANNOT_KNOW and all(type(listener) is own for listener in listeners)
+
+
+def cannot_know(_event: Any) -> Any:
+    """Stands in for the listeners of a dispatcher that does not show them."""
+    return _CANNOT_KNOW
+
+
+def has_token(connection: Any) -> bool:
+    """Are there new credentials that the server has not been told?"""
+    return getattr(_inner(connection), "_re_auth_token", None) is not None
 
 
 def cut_off(connection: Any) -> None:
@@ -200,10 +314,38 @@ def cut_off(connection: Any) -> None:
     import socket
 
     sock = _socket_of(connection)
+    raw = getattr(sock, "_sock", sock)  # out of its `DeadlineSocket`
     with contextlib.suppress(Exception):
-        sock.shutdown(socket.SHUT_RDWR)
+        if isinstance(raw, socket.socket):
+            # Not by a TLS socket's own method: that takes TLS off first, and its borrower may be writing.
+            socket.socket.shutdown(raw, socket.SHUT_RDWR)
+        else:
+            raw.shutdown(socket.SHUT_RDWR)
+
+
+def disown(connection: Any) -> None:
+    """In a child: close this side of a connection of the parent's, and refuse whoever still holds it.
+
+    Not by its own ``disconnect``: that takes locks, which another thread of the parent may have held.
+    """
+    inner = getattr(connection, "_conn", connection)  # redis-py's caching proxy
+    for each in (connection, inner):
+        each.connect = each.connect_check_health = _refuse
+    if inner is not connection:
+        connection._cache_lock = threading.RLock()
+    sock, inner._sock = _socket_of(connection), None
+    inner._parser.on_disconnect()
+    sock.close()
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise fork.inherited_error()
 
 
 def _socket_of(connection: Any) -> Any:
-    inner = getattr(connection, "_conn", connection)  # redis-py's caching proxy
-    return getattr(inner, "_sock", None)
+    return getattr(_inner(connection), "_sock", None)
+
+
+def _inner(connection: Any) -> Any:
+    """The connection itself, below redis-py's caching proxy."""
+    return getattr(connection, "_conn", connection)

@@ -135,7 +135,8 @@ class WaitQueue:
     """
 
     def __init__(self) -> None:
-        self._heap: list[list[Any]] = []  # [key, waiter]; the waiter is None once it has left
+        self._heap: list[list[Any]] = []  # [key, entry's number, waiter]; the waiter is None once it has left
+        self._added = itertools.count()  # two entries of one waiter, an old and a new one, are never compared further
         self._entries: dict[Waiter, list[Any]] = {}
 
     def __len__(self) -> int:
@@ -146,7 +147,7 @@ class WaitQueue:
 
     def add(self, waiter: Waiter) -> None:
         """Queue it; one that was in the queue before gets its old place."""
-        entry = self._entries[waiter] = [waiter.key, waiter]
+        entry = self._entries[waiter] = [waiter.key, next(self._added), waiter]
         heapq.heappush(self._heap, entry)
 
     def remove(self, waiter: Waiter) -> None:
@@ -154,22 +155,18 @@ class WaitQueue:
         entry = self._entries.pop(waiter, None)
         if entry is None:
             return
-        entry[1] = None
+        entry[2] = None
         if len(self._heap) > 2 * len(self._entries) + 8:
-            self._heap = [entry for entry in self._heap if entry[1] is not None]
+            self._heap = list(self._entries.values())
             heapq.heapify(self._heap)
 
     def first(self) -> Waiter | None:
         """The next to be served, left in the queue."""
         heap = self._heap
-        while heap and heap[0][1] is None:
+        while heap and heap[0][2] is None:
             heapq.heappop(heap)
-        return heap[0][1] if heap else None
+        return heap[0][2] if heap else None
 
     def leading(self, count: int) -> list[Waiter]:
         """The next ``count`` in the order of service."""
-        return [entry[1] for entry in heapq.nsmallest(count, self._entries.values(), key=_key)]
-
-
-def _key(entry: list[Any]) -> Any:
-    return entry[0]
+        return [entry[2] for entry in heapq.nsmallest(count, self._entries.values())]

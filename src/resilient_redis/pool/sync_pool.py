@@ -93,7 +93,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             redis.ConnectionError: it did not answer ours.
         """
         slot = self._ledger.take(self._now())
-        if slot is None or self._leak_threshold is not None or slot.idled > self._validate_after or slot.probe():
+        if slot is None or self._careful or slot.idled > self._validate_after or slot.probe():
             return self._borrow(deadline_of(self._now(), self._patience), current_priority.get(), slot)
         return slot.connection
 
@@ -148,19 +148,15 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
         """The rarer ways: it is not clean, or somebody wants to know."""
         if slot.reported:
             leaks.report_return(self, slot, now)
-        cause = cause or self._unfit(slot, now)
+        cause = cause or (slot.doom if slot.expires <= now else None)
+        if self._announces:
+            cause = self._announce_release(slot, cause)
         if cause is not None:
             self._discard(slot, cause)
-        elif not self._ledger.give_back(slot, now):
+        elif not self._ledger.give_back(slot, now) or self._meter is not None:
             self._step(self._ledger.settle)
         if now >= self._maintain_at:
             maintenance.due(self)
-
-    def _unfit(self, slot: Slot, now: float) -> str | None:
-        """Why this clean connection must not be lent again."""
-        if slot.expires <= now:
-            return slot.doom
-        return self._announce_release(slot.connection) if self._announces else None
 
     def _stray(self, connection: Any) -> None:
         if fork.is_inherited(connection) or connection in self._forgotten:
@@ -215,20 +211,28 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
 
     def _borrow(self, deadline: float, rank: float, slot: Slot | None = None) -> Any:
         """The careful way: wait if need be, and examine what there is until one is well."""
-        slot = slot or self._ledger.take(self._now()) or self._wait(deadline, rank)
-        while (cause := self._examine(slot, deadline)) is not None:
+        began = self._now()
+        slot = slot or self._ledger.take(began) or self._wait(deadline, rank)
+        silent = math.inf  # seconds of idling after which one gave no answer: older ones are not even asked
+        while (cause := self._examine(slot, deadline, silent)) is not None:
+            if cause == "validation":
+                silent = min(silent, slot.idled)
             self._discard(slot, cause)
             slot = self._ledger.take(self._now()) or self._wait(deadline, rank)
         slot.reported = False
         slot.place = None if self._leak_threshold is None else leaks.caller()
+        if self._meter is not None:
+            self._meter.borrowed(self, self._now() - began)
         return slot.connection
 
-    def _examine(self, slot: Slot, deadline: float) -> str | None:
+    def _examine(self, slot: Slot, deadline: float, silent: float) -> str | None:
         """Why this connection is of no use; ``None``: it is well."""
         try:
             cause = absorb(slot.connection) if slot.probe() else None
             if cause is not None or slot.idled <= self._validate_after:
                 return cause
+            if slot.idled >= silent:
+                return "validation"
             slot.state = State.VALIDATING
             cause = self._dialler.ping(slot.connection, deadline)
             slot.state = State.LEASED
@@ -265,6 +269,8 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             waiter.wake()
         for slot in todo.close:
             self._close_slot(slot)
+        if self._meter is not None:
+            self._meter.tell(self)
         if self._ledger.state != "open" and self._ledger.quiet:
             self._quiet.set()
 

@@ -14,7 +14,7 @@ from resilient_redis.pool.budgets.slot_file import SlotFile, leave_slots, open_s
 
 _DEFAULT_NAME = "connections.slots"
 _FULL_FOR = 0.02
-_LOOKING = 0.02  # looking at all slots in vain, however many they are, may take this part of the time
+_FULL_FOR_EACH = 6e-5  # looking at a slot takes 1.2 us, so looking at all in vain stays near 2 % of the time
 
 
 class HostBudget(BaseBudget):
@@ -28,7 +28,7 @@ class HostBudget(BaseBudget):
     anew, and what finds none becomes surplus. Processes with different limits may share a file: no process takes a
     slot above its own limit, so the highest limit bounds the sum.
 
-    That all slots are taken is remembered for 20 ms, or until this process gives one back.
+    That all slots are taken is remembered for 20 ms (60 us a slot above 333), or until this process gives one back.
 
     Args:
         path: the file, or an existing directory, in which ``connections.slots`` is made.
@@ -134,11 +134,10 @@ class HostBudget(BaseBudget):
         return self._full is not None
 
     def _take_slot(self) -> bool:
-        began = self._clock.monotonic()
         slot = self._file.take(self.limit, self._start)
         if slot is None:
-            now = self._clock.monotonic()
-            self._full = (now + max(_FULL_FOR, (now - began) / _LOOKING), self._file.releases)
+            seconds = max(_FULL_FOR, _FULL_FOR_EACH * self.limit)
+            self._full = (self._clock.monotonic() + seconds, self._file.releases)
             return False
         self._slots.add(slot)
         self._start = slot + 1

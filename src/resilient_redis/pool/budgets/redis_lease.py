@@ -86,7 +86,7 @@ class RedisBudget(BaseBudget):
         self.limit, self._shared = limit, self._check_limit(limit)
         self.ttl = _positive(ttl, "ttl")
         self._margin = self.ttl / 4 if margin is None else _positive(margin, "margin")
-        if self._margin >= self.ttl * (1 - 1 / _RENEWALS):
+        if self._margin * _RENEWALS >= self.ttl * (_RENEWALS - 1):
             raise ConfigError(
                 f"RedisBudget.margin: {self._margin:g} s leaves no time to renew a lease of {self.ttl:g} s, which is "
                 f"due after {self.ttl / _RENEWALS:g} s; give less than {self.ttl * (1 - 1 / _RENEWALS):g} s",

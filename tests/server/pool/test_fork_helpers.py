@@ -1,0 +1,109 @@
+"""For the tests about forking: children that report, and are ended when they hang. No tests in here."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import select
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SECONDS = 15.0
+"""Longer than any of these children takes, also on a busy machine."""
+
+
+class Child:
+    """A forked process that runs ``function`` and reports what it returned. It ends by ``os._exit``."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._pipe, report = os.pipe()
+        self.pid = os.fork()
+        if self.pid:
+            os.close(report)
+            self._began = time.monotonic()
+            self._over: Any = None
+            return
+        told: dict[str, Any] = {}
+        try:
+            os.close(self._pipe)
+            told["result"] = function()
+        except BaseException:
+            told["error"] = traceback.format_exc()
+        finally:
+            os.write(report, json.dumps(told).encode())
+            os._exit(0)
+
+    def wait(self, seconds: float = SECONDS) -> Any:
+        """What it returned.
+
+        Raises:
+            AssertionError: it raised, it died, or it hung, and was killed.
+        """
+        return self._judge(self._read(max(0.0, self._began + seconds - time.monotonic())))
+
+    async def await_(self, seconds: float = SECONDS) -> Any:
+        """As `wait`, while the loop goes on."""
+        return self._judge(await asyncio.to_thread(self._read, seconds))
+
+    def _read(self, seconds: float) -> bytes | None:
+        until, said = time.monotonic() + seconds, b""
+        try:
+            while select.select([self._pipe], [], [], max(0.0, until - time.monotonic()))[0]:
+                part = os.read(self._pipe, 1 << 16)
+                if not part:
+                    return said
+                said += part
+            os.kill(self.pid, signal.SIGKILL)
+            return None
+        finally:
+            os.close(self._pipe)
+            self._over = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def _judge(self, said: bytes | None) -> Any:
+        assert said is not None, f"child {self.pid} hung and was killed"
+        assert said, f"child {self.pid} died without a word: {self._over}"
+        told = json.loads(said)
+        assert "error" not in told, f"in the child: {told['error']}"
+        return told["result"]
+
+
+def forked(function: Callable[[], Any]) -> Any:
+    """What ``function`` returns in a child."""
+    return Child(function).wait()
+
+
+def sockets_to(port: int, pid: int | str = "self") -> set[int]:
+    """The inodes of the TCP sockets that lead from a process to a port of this machine, however far they have got."""
+    held = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(entry)
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            held.add(int(target[8:-1]))
+    ours = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        field = line.split()
+        if int(field[2].partition(":")[2], 16) == port:
+            ours.add(int(field[9]))
+    return held & ours
+
+
+def shared_with_parent(port: int) -> int:
+    """In a child: how many sockets to that port it has in common with its parent. Garbage is collected first."""
+    gc.collect()
+    return len(sockets_to(port) & sockets_to(port, os.getppid()))
+
+
+def client_ids(server: Any) -> set[int]:
+    """The ids of the connections that the server has, but for the one that asks."""
+    lines = server.execute("CLIENT", "LIST").decode().splitlines()
+    found = [dict(word.split("=", 1) for word in line.split(" ") if "=" in word) for line in lines if "id=" in line]
+    return {int(client["id"]) for client in found if client["cmd"] != "client|list"}
