@@ -193,7 +193,7 @@ def write_docs() -> None:
 
     recorded = json.loads(LATEST.read_text(encoding="utf-8"))
     suite, machine = recorded["suites"]["pool_curve"], recorded["machine"]
-    packages = ", ".join(f"{name} {machine['packages'][name]}" for name in ("redis", "hiredis"))
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items() if "redis" in name)
     told = (
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['system']}; {machine['python']}; {packages}. "
         f"Run at {suite['at']}, load average at the start {suite['load']}.\n"

@@ -17,6 +17,7 @@ EXAMPLES = ROOT / "examples"
 LAST_LINES = {
     "asyncio_service.py": "served 100 of 100 after the outage: hello again",
     "circuit_events.py": "states seen: open half-open closed",
+    "connection_budget.py": "the limit of 12 was kept by 3 processes, twice",
     "config_file.py": "2 problems, all told at once",
     "custom_policy.py": "refused: not_sent, reads: no calls left; not sent",
     "fallback_decorator.py": "a bug is not masked: integer division or modulo by zero",

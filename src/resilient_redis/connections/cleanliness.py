@@ -41,6 +41,8 @@ def dirt(connection: Any) -> str | None:
     """Why this connection, now given back, must not go to the next borrower; ``None``: it is clean.
 
     Free checks only: no system call. Never raises. Once dirty, a connection is dirty until it is closed.
+    Not seen: a reply that is owed but has not come, and, under hiredis, an array cut between two elements by a read
+    with ``disconnect_on_error=False``.
 
     Returns:
         ``"lost"`` (not connected any more), a word of `session.WORDS`, ``"unread"`` (a reply, or a part of one, is

@@ -16,7 +16,7 @@ from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.addresses import last_good
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.connections.deadline_socket import DeadlineSocket
-from resilient_redis.connections.fork_gate import fork_gate
+from resilient_redis.connections.fork_gate import CONNECTING, SHAKING_HANDS, fork_gate
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class ObservedConnection(Session, Base):
     """Mixin: marks borrowing and sending on the current attempt, and bounds each wait by its deadline."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
+    dialled_socket: Any = None  # the last one, for a child that is forked before redis-py has made it `_sock`
+    dialled_number: int | None = None  # its descriptor, while TLS shakes hands
     _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
 
     @property
@@ -51,7 +53,9 @@ class ObservedConnection(Session, Base):
         attempt = current_attempt.get()
         if attempt is not None:
             attempt.left()  # no dial for a call that is over
-        sock = last_good.dial(self, super()._connect)  # type: ignore[safe-super] # the class it is mixed into has one
+        with fork_gate.inside(CONNECTING):
+            sock = last_good.dial(self, super()._connect)  # type: ignore[safe-super] # the class it is mixed into has one
+            self.dialled_socket = sock
         return DeadlineSocket(sock) if isinstance(sock, socket.socket) else sock
 
     def _wrap_socket_with_ssl(self, sock: Any) -> Any:
@@ -62,8 +66,13 @@ class ObservedConnection(Session, Base):
             left = attempt.left()
             if left != NO_DEADLINE:
                 sock.settimeout(left if configured is None else min(configured, left))
-        with fork_gate.inside():
-            wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[misc] # only TLS connections call this
+        with fork_gate.inside(SHAKING_HANDS):
+            self.dialled_number = sock.fileno()  # TLS takes it over, and shows no object before it is done
+            try:
+                wrapped = super()._wrap_socket_with_ssl(sock)  # type: ignore[misc] # only TLS connections call this
+                self.dialled_socket = wrapped
+            finally:
+                self.dialled_number = None
         wrapped.settimeout(configured)
         return wrapped
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.pool.aio_redis_side import abort
-from resilient_redis.pool.face import dial_patience
+from resilient_redis.pool.face import dial_patience, tell_budget
 from resilient_redis.pool.slots import Slot, State
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Dialler:
                 pool._step(lambda now: ledger.dial_abandoned(slot, now))
                 raise
             failure = as_redis_error(error)
+            tell_budget(pool.options.budget, failure)
             pool._step(lambda now: ledger.dial_failed(slot, failure, now))
             return failure
         pool._step(lambda now: ledger.dialled(slot, connection, now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -18,7 +18,7 @@ from resilient_redis.events import logger
 from resilient_redis.pool import fork
 from resilient_redis.pool.metrics import Meter, metered
 from resilient_redis.pool.redis_side import NOTHING_USUAL, are_usual, cannot_know, has_token
-from resilient_redis.pool.slots import Slot, State
+from resilient_redis.pool.slots import LENDABLE, Slot, State
 from resilient_redis.pool.story import exhausted
 
 _abandoned: list[Any] = []
@@ -36,7 +36,7 @@ class RedisSide:
     _forgotten: WeakSet[Any]
     _meter: Meter | None = None  # where redis-py's metrics are on
     _careful = True  # every borrower goes the careful way: somebody wants to know
-    _tokens_change = False  # new credentials came once
+    _token: Any = None  # the newest credentials, where they were renewed
 
     # Attributes
 
@@ -116,7 +116,7 @@ class RedisSide:
         ledger = self._ledger
         self._renew_locks()
         self._forgotten.update(ledger.leased)
-        taken = sum(slot.connection is not None for slot in ledger.slots)
+        taken = sum(slot.state in LENDABLE for slot in ledger.slots)
         self._new_ledger()  # type: ignore[attr-defined]
         for slot in list(ledger.idle):
             abort(slot.connection)
@@ -216,20 +216,20 @@ class RedisSide:
             await self._renew_credentials(token)
 
     async def _renew_credentials(self, token: Any) -> None:
-        self._tokens_change = True
+        self._token = token
         self._choose_path()
         for connection in list(self._made):
             connection.set_re_auth_token(token)
         for slot in list(self._ledger.idle):
             if self._ledger.check_out(slot):
-                await self._while_checked_out(slot, slot.connection.re_auth)
+                await self._while_checked_out(slot)
 
-    async def _while_checked_out(self, slot: Slot, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def _while_checked_out(self, slot: Slot) -> None:
         outer = current_attempt.get()
         current_attempt.set(None)
         try:
             async with asyncio.timeout(self._dialler.patience):  # type: ignore[attr-defined]
-                await work()
+                await self._catch_up(slot.connection)
         except BaseException as error:
             self._discard(slot, "auth")  # type: ignore[attr-defined]
             if not isinstance(error, Exception):
@@ -238,6 +238,14 @@ class RedisSide:
         finally:
             current_attempt.set(outer)
         self._step(lambda now: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+
+    async def _catch_up(self, connection: Any) -> None:
+        """Tell the server the newest credentials. redis-py forgets those that come while it tells of others."""
+        told = None
+        while has_token(connection) or (told is not None and told is not self._token):
+            told = self._token
+            connection.set_re_auth_token(told)
+            await connection.re_auth()
 
     def _watch_releases(self) -> None:
         """Remember redis-py's own listeners: with them alone, and nothing to tell them, a release need not be told."""
@@ -249,7 +257,7 @@ class RedisSide:
     def _choose_path(self) -> None:
         """May borrowing and giving back go the short way?"""
         known = self._heard(AsyncAfterConnectionReleasedEvent)
-        short = not self._tokens_change and self._meter is None and are_usual(known, AsyncReAuthConnectionListener)
+        short = self._token is None and self._meter is None and are_usual(known, AsyncReAuthConnectionListener)
         self._usual_listeners = known if short else NOTHING_USUAL
         self._careful = self._meter is not None or vars(self).get("_leak_threshold") is not None
 
@@ -281,9 +289,13 @@ class RedisSide:
         if cause is not None:  # so that no listener waits for it
             connection.set_re_auth_token(None)
             abort(connection)
+        told = self._token
         try:
             async with asyncio.timeout(patience):
                 await self._event_dispatcher.dispatch_async(AsyncAfterConnectionReleasedEvent(connection))
+                if told is not self._token:
+                    connection.set_re_auth_token(self._token)
+                await self._catch_up(connection)
         except Exception:  # noqa: BLE001 - a listener's failure must not lose the connection's place
             logger.warning("pool %s: a listener of AsyncAfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined]
         except BaseException:

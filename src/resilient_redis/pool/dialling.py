@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.connections.cleanliness import make_peek
 from resilient_redis.errors import ConfigError
-from resilient_redis.pool.face import dial_patience
+from resilient_redis.pool.face import dial_patience, tell_budget
 from resilient_redis.pool.slots import Slot, Waiter
 from resilient_redis.pool.todo import Todo
 
@@ -58,8 +58,10 @@ class Dialler:
     def dial_spare(self, slot: Slot, deadline: float) -> BaseException | None:
         """Dial in this thread for whoever comes, if it is still needed; what it raised, if it failed."""
         if not self._take_from_budget(slot):
-            return ConfigError("the budget allows no more connections now", field="budget")
+            self._let_go(slot)
+            return ConfigError("budget: it allows no more connections now", field="budget")
         if not self._begin(slot, apart=False):
+            self._let_go(slot)
             return None
         try:
             return self._dial(slot, min(deadline, self._pool._now() + self.patience))
@@ -83,6 +85,11 @@ class Dialler:
         finally:
             current_attempt.set(outer)
         return None
+
+    def _let_go(self, slot: Slot) -> None:
+        """The place that was kept for a dial is free again."""
+        ledger = self._pool._ledger
+        self._pool._step(lambda now: ledger.dial_abandoned(slot, now))
 
     def _take_from_budget(self, slot: Slot) -> bool:
         budget = self._pool.options.budget
@@ -131,6 +138,7 @@ class Dialler:
                 pool._step(lambda now: ledger.dial_abandoned(slot, now))
                 raise
             failure = error
+            tell_budget(pool.options.budget, failure)
             pool._step(lambda now: ledger.dial_failed(slot, failure, now))
             return error
         slot.probe = make_peek(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import redis.exceptions as rx
@@ -19,6 +20,7 @@ from resilient_redis.errors import (
     RejectedError,
 )
 from resilient_redis.events import Events
+from resilient_redis.pool.budgets.observer import is_server_full
 from resilient_redis.pool.health import PoolHealth, pool_health
 from resilient_redis.pool.ledger import Ledger
 from resilient_redis.pool.metrics import connection_count
@@ -93,6 +95,14 @@ class PoolFace:
         >>> ResilientConnectionPool(max_connections=8).stats().max
         8
         """
+        with self._alone():
+            return self._count()
+
+    def _alone(self) -> AbstractContextManager[Any]:
+        """Keeps steps of other threads out, so that the numbers fit each other and no count of the past goes back."""
+        return nullcontext()
+
+    def _count(self) -> PoolStats:
         ledger, tally, now = self._ledger, self._ledger.tally, self._now()
         slots = list(ledger.slots)
         count = dict.fromkeys(State, 0)
@@ -234,6 +244,13 @@ def dial_patience(connection_kwargs: dict[str, Any], options: PoolOptions) -> fl
     """
     configured = connection_kwargs.get("socket_connect_timeout")
     return float(configured or max(USUAL_DIAL, _seconds(options.acquire_timeout)))
+
+
+def tell_budget(budget: Any, error: BaseException) -> None:
+    """A budget that watches the server learns of it when the server is full."""
+    note = getattr(budget, "note_server_full", None)
+    if note is not None and is_server_full(error):
+        note()
 
 
 def mark_as_dialled() -> None:

@@ -18,7 +18,7 @@ from resilient_redis.connections.cleanliness import dirt
 from resilient_redis.events import logger
 from resilient_redis.pool import fork
 from resilient_redis.pool.metrics import Meter, metered
-from resilient_redis.pool.slots import Slot
+from resilient_redis.pool.slots import LENDABLE, Slot
 
 NOTHING_USUAL: Any = object()
 """In place of redis-py's own listeners: every release is looked at."""
@@ -37,7 +37,7 @@ class RedisSide:
     _forgotten: WeakSet[Any]
     _meter: Meter | None = None  # where redis-py's metrics are on
     _careful = True  # every borrower goes the careful way: somebody wants to know
-    _tokens_change = False  # new credentials came once
+    _token: Any = None  # the newest credentials, where they were renewed
 
     # Attributes
 
@@ -112,7 +112,7 @@ class RedisSide:
         with self._lock:  # type: ignore[attr-defined]
             self._forgotten.update(self._ledger.leased)
             idle = [slot.connection for slot in list(self._ledger.idle)]
-            taken = sum(slot.connection is not None for slot in self._ledger.slots)
+            taken = sum(slot.state in LENDABLE for slot in self._ledger.slots)
             self._new_ledger()  # type: ignore[attr-defined]
         for connection in idle:
             with contextlib.suppress(Exception):
@@ -136,7 +136,7 @@ class RedisSide:
         if self._meter is not None:
             self._meter.after_fork()
         inherited = {*self._made, *(slot.connection for slot in ledger.slots if slot.connection is not None)}
-        numbers = [fork.descriptor_of(_socket_of(connection)) for connection in inherited]
+        numbers = [_descriptor_of(connection) for connection in inherited]
         with contextlib.suppress(OSError):
             fork.sever([number for number in numbers if number is not None])
         for connection in inherited:
@@ -203,7 +203,7 @@ class RedisSide:
 
     def re_auth_callback(self, token: Any) -> None:
         """New credentials: idle connections get them now, lent ones and those being opened when they come back."""
-        self._tokens_change = True
+        self._token = token
         self._choose_path()
         with self._lock:  # type: ignore[attr-defined]
             made = list(self._made)
@@ -216,7 +216,7 @@ class RedisSide:
     def _re_authenticate(self, slot: Slot) -> None:
         try:
             with self._for_the_pool():
-                slot.connection.re_auth()
+                self._catch_up(slot.connection)
         except Exception:  # noqa: BLE001 - the next dial uses the new credentials
             self._discard(slot, "auth")  # type: ignore[attr-defined]
             return
@@ -224,6 +224,14 @@ class RedisSide:
             self._discard(slot, "auth")  # type: ignore[attr-defined]
             raise
         self._step(lambda now: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+
+    def _catch_up(self, connection: Any) -> None:
+        """Tell the server the newest credentials. redis-py forgets those that come while it tells of others."""
+        told = None
+        while has_token(connection) or (told is not None and told is not self._token):
+            told = self._token
+            connection.set_re_auth_token(told)
+            connection.re_auth()
 
     @contextlib.contextmanager
     def _for_the_pool(self) -> Iterator[None]:
@@ -246,7 +254,7 @@ class RedisSide:
     def _choose_path(self) -> None:
         """May borrowing and giving back go the short way?"""
         known = self._heard(AfterConnectionReleasedEvent)
-        short = not self._tokens_change and self._meter is None and are_usual(known, ReAuthConnectionListener)
+        short = self._token is None and self._meter is None and are_usual(known, ReAuthConnectionListener)
         self._usual_listeners = known if short else NOTHING_USUAL
         self._careful = self._meter is not None or vars(self).get("_leak_threshold") is not None
 
@@ -274,9 +282,13 @@ class RedisSide:
             with contextlib.suppress(Exception):
                 connection.set_re_auth_token(None)
                 connection.disconnect()
+        told = self._token
         try:
             with self._for_the_pool():
                 self._event_dispatcher.dispatch(AfterConnectionReleasedEvent(connection))
+                if told is not self._token:
+                    connection.set_re_auth_token(self._token)
+                self._catch_up(connection)
         except Exception:  # noqa: BLE001 - a listener's failure must not lose the connection's place
             logger.warning("pool %s: a listener of AfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined]
         except BaseException:
@@ -328,12 +340,13 @@ def disown(connection: Any) -> None:
 
     Not by its own ``disconnect``: that takes locks, which another thread of the parent may have held.
     """
-    inner = getattr(connection, "_conn", connection)  # redis-py's caching proxy
+    inner = _inner(connection)
     for each in (connection, inner):
         each.connect = each.connect_check_health = _refuse
     if inner is not connection:
         connection._cache_lock = threading.RLock()
-    sock, inner._sock = _socket_of(connection), None
+    sock = _socket_of(connection)
+    inner._sock = inner.dialled_socket = None
     inner._parser.on_disconnect()
     sock.close()
 
@@ -342,8 +355,15 @@ def _refuse(*_: Any, **__: Any) -> None:
     raise fork.inherited_error()
 
 
+def _descriptor_of(connection: Any) -> int | None:
+    number: int | None = getattr(_inner(connection), "dialled_number", None)
+    return fork.descriptor_of(_socket_of(connection)) if number is None else number
+
+
 def _socket_of(connection: Any) -> Any:
-    return getattr(_inner(connection), "_sock", None)
+    inner = _inner(connection)
+    sock = getattr(inner, "_sock", None)
+    return getattr(inner, "dialled_socket", None) if sock is None else sock
 
 
 def _inner(connection: Any) -> Any:

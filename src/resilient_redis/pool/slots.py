@@ -24,6 +24,10 @@ class State(enum.Enum):
     GONE = "gone"
 
 
+LENDABLE = (State.IDLE, State.LEASED, State.VALIDATING)
+"""States of a slot whose connection is open."""
+
+
 class Slot:
     """A place for one connection. Its connection is opaque here.
 

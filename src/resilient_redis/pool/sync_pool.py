@@ -246,6 +246,10 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
 
     # Steps
 
+    def _alone(self) -> contextlib.AbstractContextManager[Any]:
+        lock: contextlib.AbstractContextManager[Any] = self._lock
+        return lock
+
     def _step(self, step: Callable[[float], Todo]) -> None:
         """One step of the ledger, alone; then what it asks for, with no lock held.
 

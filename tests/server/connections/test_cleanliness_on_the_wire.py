@@ -130,6 +130,8 @@ async def test_the_handshake_leaves_no_state(
     assert connection.session is None
     assert wire.dirt(connection) is None
     assert wire.absorb(connection) is None
+    await wire.do(connection.on_connect)  # once more, by hand
+    assert connection.session is None
 
 
 @ALL

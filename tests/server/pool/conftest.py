@@ -135,7 +135,12 @@ class Bench:
 
     async def close(self, pool: Any, *args: Any, **options: Any) -> bool:
         """Close for good."""
-        return bool(await self.run(pool.close if self.is_sync else pool.aclose, *args, **options))
+        answer: bool = await self.run(self.closer(pool), *args, **options)
+        return answer
+
+    def closer(self, pool: Any) -> Any:
+        """What closes it for good."""
+        return pool.close if self.is_sync else pool.aclose
 
     async def close_client(self, client: Any) -> None:
         await self.run(client.close if self.is_sync else client.aclose)

@@ -22,6 +22,7 @@ from test_fork_helpers import Child, client_ids, forked, shared_with_parent, soc
 
 from resilient_redis import Bulkhead, CircuitBreaker, PoolClosedError, ResilientConnectionPool, ResilientRedis, Retry
 from resilient_redis import Timeout as CallTimeout
+from resilient_redis.connections import observed
 from resilient_redis.pool import maintenance
 from resilient_redis.pool.budgets import HostBudget
 from resilient_redis.pool.fork import InheritedConnectionError
@@ -32,6 +33,13 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc"),
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # 3.12 warns of forking with threads
 ]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks wait for dials as long as it takes: on a machine that is busy enough none is quick."""
+    monkeypatch.setattr(observed, "CONNECTING", 10.0)
+    monkeypatch.setattr(observed, "SHAKING_HANDS", 10.0)
 
 
 class Load:
@@ -134,6 +142,7 @@ def fork_under_load(load: Load, port: int, count: int, at_once: int = 3) -> list
     return ids + [one.wait() for one in alive]
 
 
+@pytest.mark.usefixtures("patient")
 def test_hundreds_of_forks_under_load(server: EmbeddedServer) -> None:
     with Load(server.url) as load:
         ids = fork_under_load(load, server.port, 150)
@@ -146,6 +155,7 @@ def test_hundreds_of_forks_under_load(server: EmbeddedServer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("patient")
 def test_thousands_of_forks_under_load(server: EmbeddedServer) -> None:
     with Load(server.url, min_idle=2, maintenance_interval=0.01, validate_after=0) as load:
         ids = fork_under_load(load, server.port, 2000)
@@ -250,8 +260,9 @@ def test_a_single_connection_client_is_of_no_use_in_the_child(server: EmbeddedSe
                 client.get("k")
         other = ResilientRedis(connection_pool=client.connection_pool)  # its policies, its circuit
         assert other.client_id() != parents
+        size = other.connection_pool.stats().size
         client.close()
-        return other.connection_pool.stats().size
+        return size
 
     assert forked(child) == 1
     assert client.client_id() == parents
@@ -454,9 +465,10 @@ def test_no_descriptor_is_left_at_the_fork(server: EmbeddedServer) -> None:
     assert forked(crowded) == 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_over_tls(tls_server: EmbeddedServer) -> None:
     with Load(tls_server.url, most=4) as load:
-        ids = fork_under_load(load, tls_server.port, 30)
+        ids = fork_under_load(load, tls_server.port, 12)
         with load.client.lease() as one:
             parents = one.client_id()
 

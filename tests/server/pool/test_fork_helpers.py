@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import contextlib
 import json
 import os
 import select
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 SECONDS = 15.0
@@ -78,28 +78,27 @@ def forked(function: Callable[[], Any]) -> Any:
     return Child(function).wait()
 
 
-def sockets_to(port: int, pid: int | str = "self") -> set[int]:
-    """The inodes of the TCP sockets that lead from a process to a port of this machine, however far they have got."""
-    held = set()
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            target = os.readlink(entry)
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            held.add(int(target[8:-1]))
-    ours = set()
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        field = line.split()
-        if int(field[2].partition(":")[2], 16) == port:
-            ours.add(int(field[9]))
-    return held & ours
+def sockets_to(port: int) -> set[str]:
+    """The connections of this process to a port of this machine: TCP sockets by their inode."""
+    found = set()
+    for descriptor, target in _descriptors("self").items():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+            if sock.getpeername()[1] == port:
+                found.add(target)
+    return found
+
+
+def _descriptors(pid: int | str) -> dict[int, str]:
+    found = {}
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found[int(entry.name)] = os.readlink(entry.path)
+    return {descriptor: target for descriptor, target in found.items() if target.startswith("socket:")}
 
 
 def shared_with_parent(port: int) -> int:
-    """In a child: how many sockets to that port it has in common with its parent. Garbage is collected first."""
-    gc.collect()
-    return len(sockets_to(port) & sockets_to(port, os.getppid()))
+    """In a child: how many sockets to that port it has in common with its parent."""
+    return len(sockets_to(port) & set(_descriptors(os.getppid()).values()))
 
 
 def client_ids(server: Any) -> set[int]:

@@ -349,6 +349,7 @@ async def test_a_listener_that_leaves_a_reply_unread_costs_the_connection(bench:
     await bench.rest()
     lent = await bench.get(pool)
     assert await bench.ask(lent, "ECHO", "mine") == b"mine"
+    await bench.give(pool, lent)
 
 
 async def test_a_dispatcher_of_ones_own_is_told_of_everything(bench: Any) -> None:

@@ -376,6 +376,19 @@ def test_a_reply_left_after_a_timeout_is_found_when_it_comes(make: Any, kind: st
     assert absorb(rig.connection) == "partial"
 
 
+def test_an_array_left_between_two_elements_by_a_read_that_was_given_up(
+    make: Any, kind: str, request: pytest.FixtureRequest
+) -> None:
+    rig = make(kind)
+    rig.connection._sock.settimeout(0.01)
+    rig.peer.sendall(b"*2\r\n+a\r\n")
+    with pytest.raises(redis.TimeoutError):
+        rig.connection.read_response(disconnect_on_error=False)
+    if kind.startswith("hiredis"):
+        request.applymarker(pytest.mark.xfail(reason="its has_data() says no, and a look that would tell costs 300 ns"))
+    assert dirt(rig.connection) == "unread"
+
+
 # The others
 
 

@@ -169,6 +169,7 @@ def test_the_memory_of_ordinary_names_is_bounded_and_holds_none_that_matter(monk
 
 def test_nothing_is_made_of_nothing() -> None:
     assert after(0, (), PLAIN) == 0
+    assert left_by(("", "GET")) is None
     assert left_by(("", "MULTI")) == "multi"  # what redis-py sends for it
     assert "" not in ORDINARY
 
