@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pool_books import ALIVE, check_books, in_state
+
 from resilient_redis.pool.ledger import Ledger
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.pool.pace import WORTH_WAITING

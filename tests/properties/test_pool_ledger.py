@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 from pool_books import in_state
 from pool_shell import Shell
+
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.pool.slots import State
 

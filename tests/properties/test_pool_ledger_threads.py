@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from pool_books import check_books
+
 from resilient_redis.pool.ledger import Ledger
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.pool.slots import Slot, Waiter

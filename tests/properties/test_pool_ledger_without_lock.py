@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from pool_books import ALIVE, check_books
+
 from resilient_redis.pool import ledger as ledger_module
 from resilient_redis.pool.ledger import Ledger
 from resilient_redis.pool.options import PoolOptions

@@ -191,7 +191,8 @@ class PoolFace:
             mark_as_dialled()
             return refusal.error
         if refusal.cause == "saturated":
-            return PoolSaturatedError(exhausted(self.stats(), 0.0, "max_waiting borrowers wait already", **self._trouble()))
+            why = "max_waiting borrowers wait already"
+            return PoolSaturatedError(exhausted(self.stats(), 0.0, why, **self._trouble()))
         kind, why = _REFUSED[refusal.cause]
         error = kind(
             f"pool {self.name!r}: {why.format(error=type(refusal.error).__name__)}", retry_after=refusal.retry_after

@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-import redis
-import redis.asyncio
 
 import resilient_redis
 import resilient_redis.asyncio
@@ -292,3 +290,14 @@ def shifted_clock() -> ShiftedClock:
 def events() -> list[Any]:
     """For ``pool.events.add(events.append)``."""
     return []
+
+
+@pytest.fixture
+def timed(bench: Any, shifted_clock: Any) -> Any:
+    """Makes pools whose time a test can shift, and that nobody maintains but the test."""
+
+    def make(url: str | None = None, **options: Any) -> Any:
+        defaults = {"clock": shifted_clock, "maintenance_interval": "30d", "acquire_timeout": 5}
+        return bench.pool(url, **{**defaults, **options})
+
+    return make

@@ -13,7 +13,7 @@ from resilient_redis.testing import FaultProxy
 
 pytestmark = pytest.mark.server
 
-SLACK = 0.25
+SLACK = 0.5
 """Seconds by which a busy machine may be late."""
 
 
@@ -41,7 +41,7 @@ async def test_connections_being_dialled_count(bench: Any, proxy: FaultProxy) ->
     await bench.until(lambda: sum(job.done for job in jobs) == 2)
     assert (pool.stats().borrowed, pool.stats().pending, proxy.connections_opened) == (2, 2, 2)
     for job in jobs:
-        await bench.until(lambda: any(job.done and not job.value is None for job in jobs))
+        await bench.until(lambda: any(job.done and job.value is not None for job in jobs))
         ready = next(job for job in jobs if job.done and job.value is not None)
         ready.value, connection = None, ready.value
         await bench.give(pool, connection)

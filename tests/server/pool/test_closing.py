@@ -13,7 +13,7 @@ from resilient_redis.testing import FaultProxy
 
 pytestmark = pytest.mark.server
 
-SLACK = 0.25
+SLACK = 0.5
 
 
 async def test_a_pool_at_rest_closes_at_once_and_says_so(bench: Any, stopwatch: Any) -> None:

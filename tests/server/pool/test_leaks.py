@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import resilient_redis
 from resilient_redis.events import LeakReturned, LeakSuspected
 
 pytestmark = pytest.mark.server
@@ -170,3 +172,13 @@ async def test_upkeep_reports_leaks_by_itself(bench: Any, events: list[Any]) -> 
     await bench.until(lambda: len(events) == 1)
     await bench.give(pool, held)
     assert [type(event) for event in events] == [LeakSuspected, LeakReturned]
+
+
+def test_a_package_whose_name_begins_like_ours_is_not_ours() -> None:
+    from resilient_redis.pool import leaks
+
+    for path, is_users in (("resilient_redis_app/worker.py", True), ("resilient_redis/client.py", False)):
+        source = Path(resilient_redis.__file__).parent.parent / path
+        names: dict[str, Any] = {"caller": leaks.caller}
+        exec(compile("def borrow():\n    return caller()\n", str(source), "exec"), names)
+        assert names["borrow"]().startswith("worker.py:2 in borrow") is is_users

@@ -164,8 +164,8 @@ async def _order(bench: Any, pool: Any, ranks: list[Any], way: Any = _acquire, c
     """
     held = await bench.get(pool)
     jobs = []
-    for place, rank in enumerate(ranks):
-        rank, later = rank if clock is not None else (rank, 0)
+    for place, entry in enumerate(ranks):
+        rank, later = entry if clock is not None else (entry, 0)
         jobs.append(bench.start(way(bench, pool, rank, place)))
         await bench.until(lambda place=place: pool.stats().pending == place + 1)
         if clock is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import logging
 import traceback
@@ -93,7 +94,7 @@ async def test_the_numbers_add_up_under_load(bench: Any, sampler: Any) -> None:
         assert min(counts) >= 0
         assert one.size + one.dialling + one.closing <= 4
         assert one.size == one.available + one.borrowed + one.validating
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    for earlier, later in itertools.pairwise(seen):
         assert earlier.borrows <= later.borrows
         assert earlier.dials <= later.dials
         assert earlier.waits <= later.waits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ledger_kit import Pool, cause_of
+
 from resilient_redis.pool.slots import State
 
 

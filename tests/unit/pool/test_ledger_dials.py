@@ -6,6 +6,7 @@ import math
 
 import pytest
 from ledger_kit import REFUSED, Pool, cause_of
+
 from resilient_redis.pool.pace import SLOW_START, WORTH_WAITING
 from resilient_redis.pool.slots import Refusal, State
 

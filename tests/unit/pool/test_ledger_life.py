@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ledger_kit import REFUSED, Pool, cause_of
+
 from resilient_redis.pool.slots import State
 from resilient_redis.pool.todo import Todo
 

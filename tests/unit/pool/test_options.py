@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from resilient_redis.errors import ConfigError
 from resilient_redis.pool.budgets.static import StaticBudget
 from resilient_redis.pool.options import POOL_FIELDS, PoolOptions, take_options

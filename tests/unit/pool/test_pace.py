@@ -7,6 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from resilient_redis.pool.pace import GAP, PAUSE_FIRST, PAUSE_MOST, SLOW_START, WORTH_WAITING, Pace
 
 ERROR = ConnectionRefusedError("refused")

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from resilient_redis.errors import ConfigError
 from resilient_redis.pool.priority import current_priority, parse_priority, priority
 

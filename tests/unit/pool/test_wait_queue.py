@@ -3,6 +3,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
 from resilient_redis.pool.priority import HEAD_START
 from resilient_redis.pool.slots import Refusal, Slot, Waiter, WaitQueue
 
