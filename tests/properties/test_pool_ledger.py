@@ -180,6 +180,7 @@ class Threads(Shell, RuleBasedStateMachine):
     @rule(most=st.integers(1, 4), least=st.integers(0, 2))
     def resize(self, most: int, least: int) -> None:
         self.step(lambda now: self.ledger.resize(most, least, now))
+        assert (self.ledger.most, self.ledger.least) == (most, least)
         self.bound = max(most, len(self.ledger.slots))
         assert self.excess() <= 0 or not in_state(self.ledger, State.IDLE, State.RESERVED)
 

@@ -12,12 +12,12 @@ from resilient_redis.connections.aio_cleanliness import absorb, dirt
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.events import logger
 from resilient_redis.pool import leaks
-from resilient_redis.pool.aio_redis_side import cut_off, let_the_loop_close
+from resilient_redis.pool.aio_redis_side import SameLayout, cut_off, let_the_loop_close
 from resilient_redis.pool.face import check_bounds
 from resilient_redis.pool.life import WarmUp
 
 
-class Life:
+class Life(SameLayout):
     """Mixin of the asyncio `ResilientConnectionPool`."""
 
     _ledger: Any

@@ -177,18 +177,18 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
     async def _borrow(self, deadline: float, rank: float, slot: Slot | None = None) -> Any:
         """The careful way: wait if need be, and examine what there is until one is well."""
         began = self._now()
-        slot = slot or self._ledger.take(began) or await self._wait(deadline, rank)
-        silent = math.inf  # seconds of idling after which one gave no answer: older ones are not even asked
-        while (cause := await self._examine(slot, deadline, silent)) is not None:
+        found: Slot = slot or self._ledger.take(began) or await self._wait(deadline, rank)
+        silent: float = math.inf  # seconds of idling after which one gave no answer: older ones are not even asked
+        while (cause := await self._examine(found, deadline, silent)) is not None:
             if cause == "validation":
-                silent = min(silent, slot.idled)
-            self._discard(slot, cause)
-            slot = self._ledger.take(self._now()) or await self._wait(deadline, rank)
-        slot.reported = False
-        slot.place = None if self._leak_threshold is None else leaks.caller()
+                silent = min(silent, found.idled)
+            self._discard(found, cause)
+            found = self._ledger.take(self._now()) or await self._wait(deadline, rank)
+        found.reported = False
+        found.place = None if self._leak_threshold is None else leaks.caller()
         if self._meter is not None:
             self._meter.borrowed(self, self._now() - began)
-        return slot.connection
+        return found.connection
 
     async def _wait(self, deadline: float, rank: float) -> Slot:
         """Queue until there is a connection."""

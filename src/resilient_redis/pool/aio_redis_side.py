@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
+import redis.asyncio
 from redis.event import AsyncAfterConnectionReleasedEvent, AsyncReAuthConnectionListener
 
 from resilient_redis.connections.aio_cleanliness import dirt
@@ -26,6 +28,21 @@ _abandoned: list[Any] = []
 the parent's."""
 
 
+def _layout_of(pool: Any) -> Any:
+    """What a class must be made from so that an object of redis-py's class can be made one of it; in redis-py 8.0 it
+    is ``abc.ABC``. Python looks at the first base alone.
+    """
+    while pool.__base__.__dictoffset__:
+        pool = pool.__base__
+    return pool.__base__
+
+
+if TYPE_CHECKING:
+    SameLayout = object  # the base of the first mixin
+else:
+    SameLayout = _layout_of(redis.asyncio.ConnectionPool)
+
+
 class RedisSide:
     """Mixin of the asyncio `ResilientConnectionPool`: redis-py's methods and attributes."""
 
@@ -34,6 +51,7 @@ class RedisSide:
     connection_kwargs: dict[str, Any]
     _event_dispatcher: Any
     _forgotten: WeakSet[Any]
+    _made: WeakSet[Any]
     _meter: Meter | None = None  # where redis-py's metrics are on
     _careful = True  # every borrower goes the careful way: somebody wants to know
     _token: Any = None  # the newest credentials, where they were renewed
@@ -249,7 +267,7 @@ class RedisSide:
 
     def _watch_releases(self) -> None:
         """Remember redis-py's own listeners: with them alone, and nothing to tell them, a release need not be told."""
-        self._made: WeakSet[Any] = WeakSet()
+        self._made = WeakSet()
         mapping = getattr(self._event_dispatcher, "_event_listeners_mapping", None)
         self._heard = cannot_know if mapping is None else mapping.get
         self._choose_path()
@@ -326,8 +344,7 @@ def abort(connection: Any) -> None:
     if connection is None:
         return
     with contextlib.suppress(Exception):
-        transport = connection._writer.transport
-        transport.abort()
+        _end(connection._writer.transport)
     closing = None
     try:
         closing = connection.disconnect(nowait=True)
@@ -345,7 +362,13 @@ def cut_off(connection: Any) -> None:
     It is not disconnected: redis-py would dial it anew at the borrower's next command, in the middle of a WATCH too.
     """
     with contextlib.suppress(Exception):
-        connection._writer.transport.abort()
+        _end(connection._writer.transport)
+
+
+def _end(transport: Any) -> None:
+    with contextlib.suppress(OSError):  # also where a child has a copy: it was forked while this was being dialled
+        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    transport.abort()
 
 
 async def let_the_loop_close() -> None:

@@ -205,8 +205,6 @@ class Ledger:
         self.dialling.discard(slot)
         self.tally.dials += 1
         self.tally.dial_seconds += now - slot.began
-        if self.pace.failures:
-            self._replan()  # the pause is over for all
         self.pace.succeeded(now)
         slot.connection = connection
         slot.since = now
@@ -249,7 +247,6 @@ class Ledger:
                 owner is not None or told.since <= slot.began
             ):  # a newcomer gets a dial of its own
                 self.queue.remove(told)
-                self._drop_reservation(told)
                 self._refuse(told, Refusal("dial", error=error))
                 todo.wake.append(told)
         return self._merge(todo, now)

@@ -35,6 +35,7 @@ class RedisSide:
     cache: Any
     _event_dispatcher: Any
     _forgotten: WeakSet[Any]
+    _made: WeakSet[Any]
     _meter: Meter | None = None  # where redis-py's metrics are on
     _careful = True  # every borrower goes the careful way: somebody wants to know
     _token: Any = None  # the newest credentials, where they were renewed
@@ -93,8 +94,9 @@ class RedisSide:
         self._look_for_metrics()
         connection = self.connection_class(**self.connection_kwargs)
         if self.cache is not None:
-            connection = redis.connection.CacheProxyConnection(connection, self.cache, self._cache_lock)
-        with self._lock:  # type: ignore[attr-defined]
+            proxy: Any = redis.connection.CacheProxyConnection  # redis-py says that it is abstract, and makes it
+            connection = proxy(connection, self.cache, self._cache_lock)
+        with self._lock:
             self._made.add(connection)
         return connection
 
@@ -109,7 +111,7 @@ class RedisSide:
         self.pid = os.getpid()
         if "_ledger" not in vars(self):
             return  # redis-py's constructor calls it first
-        with self._lock:  # type: ignore[attr-defined]
+        with self._lock:
             self._forgotten.update(self._ledger.leased)
             idle = [slot.connection for slot in list(self._ledger.idle)]
             taken = sum(slot.state in LENDABLE for slot in self._ledger.slots)
@@ -130,7 +132,8 @@ class RedisSide:
         self._lock = threading.RLock()
         self._fork_lock = threading.RLock()
         vars(self).pop("_lock_of_cache", None)
-        for owner in (self._event_dispatcher, getattr(self, "_maint_notifications_pool_handler", None)):
+        owners: tuple[Any, ...] = (self._event_dispatcher, getattr(self, "_maint_notifications_pool_handler", None))
+        for owner in owners:
             if hasattr(owner, "_lock"):
                 owner._lock = threading.RLock()
         if self._meter is not None:
@@ -205,7 +208,7 @@ class RedisSide:
         """New credentials: idle connections get them now, lent ones and those being opened when they come back."""
         self._token = token
         self._choose_path()
-        with self._lock:  # type: ignore[attr-defined]
+        with self._lock:
             made = list(self._made)
         for connection in made:
             connection.set_re_auth_token(token)
@@ -246,7 +249,7 @@ class RedisSide:
 
     def _watch_releases(self) -> None:
         """Remember redis-py's own listeners: with them alone, and nothing to tell them, a release need not be told."""
-        self._made: WeakSet[Any] = WeakSet()
+        self._made = WeakSet()
         mapping = getattr(self._event_dispatcher, "_event_listeners_mapping", None)
         self._heard = cannot_know if mapping is None else mapping.get
         self._choose_path()
@@ -260,7 +263,7 @@ class RedisSide:
 
     def _look_for_metrics(self) -> None:
         """redis-py's metrics may be switched on at any time; seen at the next dial or round of upkeep."""
-        with self._lock:  # type: ignore[attr-defined]
+        with self._lock:
             self._meter = metered(self, self._meter)
             self._choose_path()
 

@@ -177,7 +177,7 @@ async def test_a_client_of_one_connection(bench: Any, pool: Any, client: Any) ->
 
 async def test_a_pool_of_redis_pys_clients_that_is_exhausted_says_so_in_their_words(bench: Any) -> None:
     pool = bench.pool(max_connections=1, acquire_timeout=0.05)
-    held = await bench.get(pool)
+    held = await bench.get(pool, timeout=5)
     error = await bench.error(bench.stock(pool).get, "k")
     assert isinstance(error, PoolTimeoutError)
     assert isinstance(error, redis.exceptions.MaxConnectionsError)

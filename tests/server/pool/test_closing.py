@@ -189,14 +189,14 @@ async def test_a_closed_client_keeps_nothing_warm_until_it_is_used_again(bench: 
     )
     pool = client.connection_pool
     await bench.run(client.set, "k", "v")
-    await bench.until(lambda: pool.stats().available == 2)
+    await bench.until(lambda: pool.stats().available >= 2)
     await bench.close_client(client)
     await bench.until(lambda: not bench.sockets())
     await asyncio.sleep(0.1)
     await bench.run(pool.maintain)
     assert not bench.sockets()
     await bench.run(client.get, "k")
-    await bench.until(lambda: pool.stats().available == 2)
+    await bench.until(lambda: pool.stats().available >= 2)
 
 
 async def test_closing_a_client_leaves_a_pool_that_was_given_to_it(bench: Any) -> None:

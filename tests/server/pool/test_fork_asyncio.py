@@ -182,9 +182,11 @@ async def test_the_parents_connections_stay(own_server: EmbeddedServer) -> None:
         assert size <= 3
     assert client_ids(own_server) == parents
     assert (pool.stats().size, pool.stats().borrowed, pool.stats().closes) == (4, 1, {})
-    for number, connection in enumerate([lent[0], *[await pool.get_connection() for _ in range(3)]]):
+    lent = [lent[0], *[await pool.get_connection() for _ in range(3)]]
+    for number, connection in enumerate(lent):
         await connection.send_command("ECHO", str(number))
         assert await connection.read_response() == str(number).encode()
+        await pool.release(connection)
     await pool.aclose()
     assert client_ids(own_server) == set()
 
@@ -308,7 +310,7 @@ async def test_a_closed_pool_is_closed_in_the_child_and_in_another_loop(server: 
     await client.ping()
     await client.connection_pool.aclose()
 
-    async def in_the_child() -> str:
+    async def in_the_child() -> Any:
         with pytest.raises(PoolClosedError):
             await client.ping()
         return client.connection_pool.stats().state
@@ -342,8 +344,13 @@ def test_a_fork_before_the_first_loop(server: EmbeddedServer) -> None:
     client = ResilientRedis.from_url(server.url, policies=[])
     children = [Child(lambda: asyncio.run(use(client))) for _ in range(3)]
     ids = [child.wait() for child in children]
-    assert asyncio.run(use(client)) not in ids
+    assert asyncio.run(_use_and_close(client)) not in ids
     assert len(set(ids)) == 3
+
+
+async def _use_and_close(client: ResilientRedis) -> int:
+    async with client:
+        return await use(client)
 
 
 def test_a_fork_after_a_loop_has_ended(server: EmbeddedServer) -> None:
@@ -354,50 +361,52 @@ def test_a_fork_after_a_loop_has_ended(server: EmbeddedServer) -> None:
         await client.aclose()
 
     asyncio.run(borrow())
-    assert Child(lambda: asyncio.run(use(client))).wait() > 0
+    assert Child(lambda: asyncio.run(_use_and_close(client))).wait() > 0
     asyncio.run(borrow())
 
 
 ORDERLY = """
-    import asyncio, os, sys
+    import asyncio, os, sys, threading
     from resilient_redis.asyncio import ResilientRedis
 
     async def in_the_child(client):
         await client.set("k", "child")
 
-    class Leave(BaseException):
-        pass
-
-    def fork_in(loop_thread_client):
-        pid = os.fork()
-        if pid == 0:
-            asyncio.run(in_the_child(loop_thread_client))
-            sys.exit(0)  # finalisers and all
-        return pid
-
-    async def main():
+    async def begin():
+        global client, news
         client = ResilientRedis.from_url(sys.argv[1], policies=[], max_connections=6)
         await asyncio.gather(*(client.ping() for _ in range(4)))
         news = client.pubsub()
         await news.subscribe("news")
         await news.get_message(timeout=2)
-        dial = asyncio.create_task(client.connection_pool.drain() or client.ping())
-        for steps in range(4):
-            await asyncio.sleep(0)
-            pid = await asyncio.to_thread(fork_in, client)
-            _, status = await asyncio.to_thread(os.waitpid, pid, 0)
-            assert status == 0, status
-            await asyncio.gather(*(client.ping() for _ in range(4)))
-        await dial
+
+    async def dial():
+        client.connection_pool.drain()
+        await asyncio.gather(*(client.ping() for _ in range(4)))
+
+    async def end():
         await client.publish("news", "hello")
         message = None
         while message is None or message["type"] != "message":
             message = await news.get_message(timeout=2)
         await news.aclose()
         await client.connection_pool.aclose()
-        print("the parent's loop is well:", message["data"])
+        return message["data"]
 
-    asyncio.run(main())
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    do = lambda work: asyncio.run_coroutine_threadsafe(work, loop)
+    do(begin()).result(5)
+    for turn in range(8):
+        dialled = do(dial())
+        pid = os.fork()
+        if pid == 0:
+            asyncio.run(in_the_child(client))
+            sys.exit(0)  # finalisers and all
+        assert os.waitpid(pid, 0)[1] == 0
+        dialled.result(5)
+    print("the parent's loop is well:", do(end()).result(5))
+    loop.call_soon_threadsafe(loop.stop)
 """
 
 

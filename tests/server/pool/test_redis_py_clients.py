@@ -303,7 +303,8 @@ async def test_a_repr_has_no_secret_in_it(bench: Any, server: EmbeddedServer) ->
 async def test_copies_are_as_redis_pys(bench: Any) -> None:
     """A deep copy and a pickle fail, as a lock is in it; a copy shares everything."""
     pool = bench.pool()
-    for way in (copy.deepcopy, pickle.dumps):
+    locked = bench.is_sync or redis.__version__ >= "7"  # before, an asyncio pool had no lock that cannot be copied
+    for way in (copy.deepcopy, pickle.dumps) if locked else ():
         with pytest.raises((TypeError, pickle.PicklingError)):
             way(pool)
     await bench.stock_up(pool, 1)

@@ -6,6 +6,7 @@ A redis-py with a name that is not in these tables fails here: somebody has to d
 from __future__ import annotations
 
 import inspect
+from abc import ABC
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,10 @@ import redis.asyncio
 
 from resilient_redis import ResilientConnectionPool
 from resilient_redis.asyncio import ResilientConnectionPool as AsyncResilientConnectionPool
+from resilient_redis.pool.adoption import make_resilient
 
 INSTALLED = tuple(int(part) for part in redis.__version__.split(".")[:2])
-PYTHON = {*dir(object), "__abstractmethods__", "__dict__", "__module__", "__slots__", "__weakref__", "_abc_impl"}
+PYTHON = {*dir(object), *dir(type("Empty", (ABC,), {})), "__firstlineno__", "__static_attributes__"}
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,16 @@ def test_they_are_pools_of_redis_py(side: str) -> None:
     module, ours, _ = SIDES[side]
     assert issubclass(ours, module.ConnectionPool)
     assert isinstance(ours.from_url("redis://localhost:1/2"), module.ConnectionPool)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_fresh_pool_of_redis_pys_can_become_ours(side: str) -> None:
+    """By a change of its class; Python allows that for the same layout only, which depends on redis-py's bases."""
+    module, ours, _ = SIDES[side]
+    pool = module.ConnectionPool()
+    make_resilient(pool, {"max_connections": 3})
+    assert type(pool) is ours
+    assert pool.stats().max == 3
 
 
 def test_the_interface_of_sync_pools_is_complete() -> None:

@@ -169,6 +169,17 @@ def test_what_is_looked_at_is_nobodys_and_comes_back_as_old_as_it_was() -> None:
     assert not pool.ledger.leased
 
 
+def test_connections_of_the_same_age_keep_their_order_when_all_were_looked_at() -> None:
+    pool = Pool()
+    slots = [pool.open() for _ in range(3)]
+    for slot in slots:
+        pool.give_back(slot)
+    for slot in slots:
+        pool.ledger.check_out(slot)
+        pool.ledger.check_in(slot, pool.now)
+    assert list(pool.ledger.idle) == slots
+
+
 def test_what_was_looked_at_goes_to_who_waits() -> None:
     pool = Pool(1)
     (slot,) = pool.open_idle()

@@ -161,6 +161,16 @@ def test_a_draining_pool_dials_for_those_who_wait() -> None:
     assert waiter.reservation is not None
 
 
+def test_in_a_draining_pool_who_dials_for_himself_gets_what_he_dialled() -> None:
+    pool = Pool()
+    slot = pool.begin()
+    owner = slot.owner
+    assert owner is not None
+    pool.ledger.begin_close(pool.now)
+    pool.ledger.dialled(slot, object(), pool.now)
+    assert owner.slot is slot
+
+
 def test_a_closed_pool_refuses_everybody_and_grants_nothing() -> None:
     pool = Pool(1)
     slot = pool.open()

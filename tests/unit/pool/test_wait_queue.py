@@ -118,6 +118,15 @@ def test_those_who_left_do_not_pile_up_behind_one_who_waits_for_ever() -> None:
     assert len(queue._heap) < 20
 
 
+def test_the_order_stays_when_those_who_left_are_cleared_away() -> None:
+    waiters = [waiter(float(-number)) for number in range(40)]  # each goes before all that came earlier
+    queue = queue_of(*waiters)
+    for gone in waiters[5:35]:
+        queue.remove(gone)
+    assert len(queue._heap) < 40
+    assert in_order(queue) == [*reversed(waiters[35:]), *reversed(waiters[:5])]
+
+
 def test_a_waiter_is_settled_once_it_has_a_connection_or_a_refusal() -> None:
     granted, refused = waiter(), waiter()
     assert not granted.settled
