@@ -139,8 +139,9 @@ class RedisSide:
         for slot in list(ledger.idle):
             abort(slot.connection)
         budget = self._options.budget  # type: ignore[attr-defined]
-        for _ in range(taken if budget is not None else 0):
-            budget.give()
+        if budget is not None:
+            for _ in range(taken):
+                budget.give()
 
     def after_fork(self) -> None:
         """In a child process: nothing of the parent's is used, and its loop is not touched."""

@@ -123,8 +123,9 @@ class RedisSide:
 
     def _give_back_budget(self, count: int) -> None:
         budget = self._options.budget  # type: ignore[attr-defined]
-        for _ in range(count if budget is not None else 0):
-            budget.give()
+        if budget is not None:
+            for _ in range(count):
+                budget.give()
 
     def after_fork(self) -> None:
         """In a child process: nothing of the parent's is used, and no lock is as another thread held it."""

@@ -61,7 +61,8 @@ def close_on_signals(
     ...     handle.closing
     False
     """
-    pools = pools_of(pools_or_clients, ResilientConnectionPool, _REMEDY)
+    check_main_thread()
+    pools = pools_of(pools_or_clients, ResilientConnectionPool, _OTHER_SIDE)
     handle = ShutdownHandle(pools, parse_duration(timeout, "timeout"), check_signals(signals))
     handle._install()
     return handle
@@ -81,8 +82,9 @@ class ShutdownHandle:
         self._asked = signals
         self._before: dict[int, Any] = {}
         self._has_timer = False
-        self._rearm()
+        self._patience: float | None = None  # how long `__exit__` waits for who closes the pools
         self._state = "armed"  # "closing", "closed" (to be handed on), "over"
+        self._rearm()
 
     @property
     def closing(self) -> bool:
@@ -101,9 +103,9 @@ class ShutdownHandle:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Uninstall it. If a signal has come, wait until the pools are closed and hand it on."""
-        if self._state == "closing":
-            self._over.wait()
+        """Uninstall it. If a signal has come, wait until the pools are closed, and hand it on."""
+        if self._state == "closing" and not self._over.wait(self._patience):
+            self._end()  # without a thread, and without the timer
         self.uninstall()
 
     def _install(self) -> None:
@@ -116,7 +118,7 @@ class ShutdownHandle:
                 signal.signal(number, self._on_signal)
             except (ConfigError, ValueError, OSError) as error:
                 self._put_back()
-                raise _cannot_catch(number, error) from error
+                raise cannot_catch(number, error) from error
             self._before[number] = before
         self.signals = tuple(self._before)
         _handles.add(self)
@@ -179,6 +181,7 @@ class ShutdownHandle:
 
     def _close_without_thread(self) -> None:
         """Return at once: this thread may be the one that is to give a connection back."""
+        self._patience = None if self._seconds == math.inf else self._seconds
         for pool in self._pools:
             pool._quiet = _TellingEvent(self._look)
             pool._step(pool._ledger.begin_close)
@@ -265,7 +268,17 @@ def tell_cut_off(pool: Any, seconds: float) -> None:
 # What may be given
 
 
-_REMEDY = "for asyncio pools and clients use resilient_redis.asyncio.close_on_signals"
+_OTHER_SIDE = "for asyncio pools and clients use resilient_redis.asyncio.close_on_signals"
+
+
+def check_main_thread() -> None:
+    """Signals are caught by the main thread.
+
+    Raises:
+        ConfigError: this is another one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError("close_on_signals: only the main thread can catch signals; call it there")
 
 
 def pools_of(given: Iterable[Any], wanted: type[Any], other_side: str) -> list[Any]:
@@ -274,10 +287,6 @@ def pools_of(given: Iterable[Any], wanted: type[Any], other_side: str) -> list[A
     Raises:
         ConfigError: something is not a ``wanted``, nor a client over one; the message says what to do.
     """
-    if threading.current_thread() is not threading.main_thread():
-        raise ConfigError(
-            "close_on_signals: only the main thread can catch signals; call it there, before it starts other threads"
-        )
     pools: list[Any] = []
     for item in given:
         pool = getattr(item, "connection_pool", item)
@@ -338,7 +347,8 @@ def check_before(number: int, before: Any) -> None:
         )
 
 
-def _cannot_catch(number: int, error: Exception) -> ConfigError:
+def cannot_catch(number: int, error: Exception) -> ConfigError:
+    """What to tell who asked for this signal."""
     if isinstance(error, ConfigError):
         return ConfigError(f"close_on_signals: {error}", field="signals")
     return ConfigError(f"signals: {_name(number)} cannot be caught ({error}); leave it out", field="signals")
