@@ -67,6 +67,12 @@ def close_on_signals(
         raise ConfigError(
             "close_on_signals: no event loop is running; call it in the coroutine that uses the pools"
         ) from None
+    for pool in pools:
+        if pool._loop is not None and pool._loop is not loop and not pool._loop.is_closed():
+            raise ConfigError(
+                f"close_on_signals: pool {pool.name!r} belongs to another event loop; call it there",
+                field="pools_or_clients",
+            )
     handle = ShutdownHandle(pools, parse_duration(timeout, "timeout"), check_signals(signals), loop)
     handle._install()
     return handle
@@ -157,9 +163,11 @@ class ShutdownHandle:
             logger.exception("pool %s could not be closed in good order", pool.name)
 
     def _hand_on(self, number: int) -> None:
-        """To whom it would have gone."""
+        """To whom it would have gone; unless somebody has put a handler over ours, and has heard it already."""
+        overlaid = self._state != "over" and not self._before[number].is_first()
         self._put_back()
-        signal.raise_signal(number)
+        if not overlaid:
+            signal.raise_signal(number)
 
     def _put_back(self) -> None:
         self._state = "over"
@@ -196,6 +204,10 @@ class _Before:
         if self._of_loop is None:
             check_before(self._number, self.handler)
 
+    def is_first(self) -> bool:
+        """Is our handler still the one of the process?"""
+        return signal.getsignal(self._number) is self.ours
+
     def put_back(self, ours: Any) -> None:
         """Unless somebody has taken the signal from us since."""
         if self._loop.is_closed():  # which has given up all its signals
@@ -203,7 +215,7 @@ class _Before:
                 signal.signal(self._number, self._usual())
             return
         handle = _loops_handle(self._loop, self._number)
-        if signal.getsignal(self._number) is not self.ours or (handle is not None and handle._callback != ours):
+        if not self.is_first() or (handle is not None and handle._callback != ours):
             return
         if self._of_loop is not None:
             self._loop.add_signal_handler(self._number, self._of_loop._callback, *(self._of_loop._args or ()))
@@ -214,7 +226,7 @@ class _Before:
     def put_back_in_child(self) -> None:
         """A loop of the parent's hears of nothing here."""
         with contextlib.suppress(ValueError):
-            if signal.getsignal(self._number) is self.ours:
+            if self.is_first():
                 signal.signal(self._number, self._usual())
 
     def _usual(self) -> Any:

@@ -144,7 +144,7 @@ class PoolOptions:
             raise ConfigError(f"{field}: {value!r}; give a whole number, {least} or more", field=field)
 
     def _set_duration(self, field: str) -> None:
-        value = getattr(self, field)
+        value: Any = getattr(self, field)
         if value is None and field in _MAY_BE_NONE:
             return
         object.__setattr__(self, field, parse_duration(value, field))
