@@ -28,6 +28,14 @@ def lowest_deps(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+@nox.parametrize("version", ["7.0.1", "7.4.1", "8.0.1", "8.1.0"])
+def redis_py(session: nox.Session, version: str) -> None:
+    """The pool against redis-py's own features, in the versions between the oldest and the newest."""
+    session.install(".[test]", f"redis=={version}")
+    session.run("pytest", "tests/unit/pool", "tests/server/pool", "tests/drop_in", *session.posargs)
+
+
+@nox.session(python="3.11")
 def pure_python_parser(session: nox.Session) -> None:
     """The server tests without hiredis: redis-py's own parser reads the replies."""
     session.install(".[test]")

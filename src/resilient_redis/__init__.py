@@ -29,6 +29,7 @@ from resilient_redis.policies import (
 from resilient_redis.pool.health import PoolHealth
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.pool.priority import priority
+from resilient_redis.pool.shutdown import close_on_signals
 from resilient_redis.pool.sizing import PoolSize, pool_size
 from resilient_redis.pool.stats import PoolStats
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
@@ -62,6 +63,7 @@ __all__ = [
     "ResilientRedis",
     "Retry",
     "Timeout",
+    "close_on_signals",
     "fallback",
     "pool_size",
     "priority",

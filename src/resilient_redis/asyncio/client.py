@@ -40,9 +40,9 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
             together take at most twice the timeout, and 5 s at least. ``[]``: one attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
         clock: the policies' source of time, for tests; the pool goes by real time, as sockets do.
-        **kwargs: as for ``redis.asyncio.Redis``, and the options of the pool by name (``min_idle``, ``acquire_timeout`` …: see
-            `resilient_redis.PoolOptions`). ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
-            same backoff and number of tries, under our rules of what may be repeated.
+        **kwargs: as for ``redis.asyncio.Redis``, and the options of the pool by name (``min_idle``,
+            ``acquire_timeout`` …: see `resilient_redis.PoolOptions`). ``retry=`` of redis-py, without ``policies``,
+            becomes our `Retry` with the same backoff and number of tries, under our rules of what may be repeated.
 
     Live state (circuits, permits) hangs on the connection pool: clients over one pool share it by policy object or
     by name, and a client without ``policies`` over the pool of another client uses that one's.

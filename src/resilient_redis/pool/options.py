@@ -144,10 +144,9 @@ class PoolOptions:
             raise ConfigError(f"{field}: {value!r}; give a whole number, {least} or more", field=field)
 
     def _set_duration(self, field: str) -> None:
-        value: Any = getattr(self, field)
-        if value is None and field in _MAY_BE_NONE:
+        if field in _MAY_BE_NONE and getattr(self, field) is None:
             return
-        object.__setattr__(self, field, parse_duration(value, field))
+        object.__setattr__(self, field, parse_duration(getattr(self, field), field))
 
     def _set_switch(self, field: str) -> None:
         value = getattr(self, field)

@@ -189,7 +189,9 @@ class ShutdownHandle:
             self._start_timer()
 
     def _look(self) -> None:
-        if self._state == "closing" and all(pool._ledger.state != "open" and pool._ledger.quiet for pool in self._pools):
+        if self._state == "closing" and all(
+            pool._ledger.state != "open" and pool._ledger.quiet for pool in self._pools
+        ):
             self._end()
 
     def _end(self) -> None:
@@ -321,7 +323,9 @@ def check_signals(signals: Iterable[int]) -> tuple[int, ...]:
     numbers: list[int] = []
     for number in [signals] if isinstance(signals, int) else signals:
         if not isinstance(number, int) or number not in signal.valid_signals():
-            raise ConfigError(f"signals: {number!r} is no signal here; give signal.SIGTERM and the like", field="signals")
+            raise ConfigError(
+                f"signals: {number!r} is no signal here; give signal.SIGTERM and the like", field="signals"
+            )
         if int(number) not in numbers:
             numbers.append(int(number))
     if not numbers:

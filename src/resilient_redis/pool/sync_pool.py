@@ -138,7 +138,13 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             return
         now = self._now()
         cause = dirt(connection)
-        if cause is None and slot.expires > now and now < self._maintain_at and not slot.reported and not self._announces:
+        if (
+            cause is None
+            and slot.expires > now
+            and now < self._maintain_at
+            and not slot.reported
+            and not self._announces
+        ):
             if not ledger.give_back(slot, now):
                 self._step(ledger.settle)
         else:
