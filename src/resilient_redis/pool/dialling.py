@@ -10,7 +10,7 @@ from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.connections.cleanliness import make_peek
 from resilient_redis.errors import ConfigError
 from resilient_redis.pool.face import dial_patience, tell_budget
-from resilient_redis.pool.slots import Slot, Waiter
+from resilient_redis.pool.slots import Slot, State, Waiter
 from resilient_redis.pool.todo import Todo
 
 if TYPE_CHECKING:
@@ -49,11 +49,17 @@ class Dialler:
         if not self._take_from_budget(slot):
             return
         apart = self._too_short is not None and pool.options.background and deadline < pool._now() + self.patience
-        if not self._begin(slot, apart=apart):
-            return
-        if apart and self._start_thread(slot):
-            return
-        self._dial(slot, deadline)
+        started = False
+        try:
+            if not self._begin(slot, apart=apart):
+                return
+            started = apart and self._start_thread(slot)
+            if not started:
+                self._dial(slot, deadline)
+        except BaseException:
+            if not started:
+                self._abandon(slot)
+            raise
 
     def dial_spare(self, slot: Slot, deadline: float) -> BaseException | None:
         """Dial in this thread for whoever comes, if it is still needed; what it raised, if it failed."""
@@ -68,6 +74,12 @@ class Dialler:
         except Exception as error:  # noqa: BLE001 - it is the caller's to show
             return error
 
+    def _abandon(self, slot: Slot) -> None:
+        """A signal handler's exception came before the dial's end was booked."""
+        if slot.state is State.DIALLING:
+            ledger = self._pool._ledger
+            self._pool._step(lambda now: ledger.dial_abandoned(slot, now))
+
     @property
     def patience(self) -> float:
         """Seconds for one dial and its handshake."""
@@ -77,8 +89,8 @@ class Dialler:
         """Is it alive? It may take half of the time that is left, so that some is left for another connection."""
         now = self._pool._now()
         outer = current_attempt.get()
-        current_attempt.set(Attempt(self._pool._now, now + max(0.0, deadline - now) / 2, 0.0, True))
         try:
+            current_attempt.set(Attempt(self._pool._now, now + max(0.0, deadline - now) / 2, 0.0, True))
             connection._send_ping()
         except Exception:  # noqa: BLE001 - whatever it is, this connection is of no use
             return "validation"
@@ -141,8 +153,15 @@ class Dialler:
             tell_budget(pool.options.budget, failure)
             pool._step(lambda now: ledger.dial_failed(slot, failure, now))
             return error
-        slot.probe = make_peek(connection)
-        pool._step(lambda now: ledger.dialled(slot, connection, now))
+        try:
+            slot.probe = make_peek(connection)
+            pool._step(lambda now: ledger.dialled(slot, connection, now))
+        except BaseException:
+            if slot.state is State.DIALLING:  # a signal handler's: the connection is nobody's
+                connection.disconnect()
+                self._give_to_budget()
+                self._abandon(slot)
+            raise
         if self._too_short is not None and pool._now() - began < self._too_short:
             self._too_short = None
         return None
@@ -159,9 +178,9 @@ class Dialler:
         """A connection that is open and has shaken hands, or none at all."""
         pool = self._pool
         outer = current_attempt.get()
-        current_attempt.set(Attempt(pool._now, deadline, 0.0, True))
         connection = None
         try:
+            current_attempt.set(Attempt(pool._now, deadline, 0.0, True))
             connection = pool.make_connection()
             connection.connect()
         except BaseException:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import threading
 from dataclasses import dataclass
 from typing import Any
 
 from resilient_redis.connections.cleanliness import absorb
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.pool import leaks
+from resilient_redis.pool.bell import Bell
 from resilient_redis.pool.face import check_bounds
 from resilient_redis.pool.redis_side import cut_off
 from resilient_redis.pool.slots import State
+from resilient_redis.pool.todo import Todo
+
+_UNFINISHED = (State.RESERVED, State.DIALLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Life:
 
     _ledger: Any
     _options: Any
-    _quiet: threading.Event
+    _quiet: Bell
     _maintain_at = math.inf
     """Clock reading at which a borrower's thread does the upkeep, where no background thread may."""
 
@@ -71,8 +74,9 @@ class Life:
                     self._clock.sleep(slot.start - self._now())  # type: ignore[attr-defined]
                 error = self._dialler.dial_spare(slot, deadline)  # type: ignore[attr-defined]
             finally:
-                if slot.state is State.RESERVED:  # not begun: nobody else would, and waiters would count on it
+                if slot.state in _UNFINISHED:  # nobody else would go on, and waiters would count on it
                     self._step(lambda now, slot=slot: self._ledger.dial_abandoned(slot, now))  # type: ignore[attr-defined]
+                self._spares.discard(slot)  # type: ignore[attr-defined]
             if error is not None:
                 errors.append(error)
                 break
@@ -82,7 +86,24 @@ class Life:
 
     def _spare(self) -> Any:
         with self._lock:  # type: ignore[attr-defined]
-            return self._ledger.reserve_spare(self._now())  # type: ignore[attr-defined]
+            if self._stepping:
+                return None  # asked from inside a step, by a signal handler or a finaliser
+        slot: Any = None
+
+        def reserve(now: float) -> Todo:
+            nonlocal slot
+            slot = self._ledger.reserve_spare(now)
+            if slot is not None:
+                self._spares.add(slot)  # type: ignore[attr-defined]
+            return Todo()
+
+        try:
+            self._step(reserve)  # type: ignore[attr-defined]
+        except BaseException:
+            self._spares.discard(slot)  # type: ignore[attr-defined]
+            self._mend()  # type: ignore[attr-defined]
+            raise
+        return slot
 
     def maintain(self, *, dial_for: float = 5.0) -> None:
         """One round of upkeep: close what is too old, idle too long or dead, keep ``min_idle`` open, report leaks.
@@ -95,6 +116,7 @@ class Life:
         self._look_for_metrics()  # type: ignore[attr-defined]
         self.keep_budget()
         self._step(self._ledger.maintain)  # type: ignore[attr-defined]
+        self._audit()  # type: ignore[attr-defined]
         self._bury_the_dead()
         leaks.report(self, self._now())  # type: ignore[attr-defined]
         if not self._ledger.resting:
@@ -111,12 +133,17 @@ class Life:
     def _bury_the_dead(self) -> None:
         """An idle connection that the server has closed is found here, not by a borrower."""
         for slot in list(self._ledger.idle):
-            if slot.probe() and self._ledger.check_out(slot):
-                cause = absorb(slot.connection)
-                if cause is None:
-                    self._step(lambda now, slot=slot: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
-                else:
+            ours = False
+            try:
+                ours = slot.probe() and self._ledger.check_out(slot)
+                cause = absorb(slot.connection) if ours else None
+                if cause is not None:
                     self._discard(slot, cause)  # type: ignore[attr-defined]
+                elif ours:
+                    self._step(lambda now, slot=slot: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+            except BaseException:
+                self._recover(slot if ours else None)  # type: ignore[attr-defined]
+                raise
 
     def resize(self, max_connections: int | None = None, min_idle: int | None = None) -> None:
         """Other bounds, from now on. What is idle and too much is closed now; what is lent, when it comes back.
@@ -164,7 +191,8 @@ class Life:
         self._forgotten.update(self._ledger.leased)  # type: ignore[attr-defined]
         self._postponed.clear()  # type: ignore[attr-defined]
         self._stepping = False
-        self._quiet = threading.Event()
+        self._quiet = Bell()
+        self._set_up_mending()  # type: ignore[attr-defined]
         self._new_ledger()  # type: ignore[attr-defined]
         if self._options.budget is not None:
             self._options.budget.after_fork()

@@ -242,8 +242,8 @@ class RedisSide:
         """What is sent here is no part of the call of this thread, and has a deadline of its own."""
         now = self._now  # type: ignore[attr-defined]
         outer = current_attempt.get()
-        current_attempt.set(Attempt(now, now() + self._dialler.patience, 0.0, True))  # type: ignore[attr-defined]
         try:
+            current_attempt.set(Attempt(now, now() + self._dialler.patience, 0.0, True))  # type: ignore[attr-defined]
             yield
         finally:
             current_attempt.set(outer)

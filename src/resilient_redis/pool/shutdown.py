@@ -24,6 +24,7 @@ import redis.asyncio
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import logger
+from resilient_redis.pool.bell import Bell
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 
 USUAL_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -152,6 +153,7 @@ class ShutdownHandle:
 
     def _put_back(self) -> None:
         self._state = "over"
+        self._gone.set()
         self._stop_timer()
         for number, before in self._before.items():
             with contextlib.suppress(ValueError):  # not in the main thread
@@ -167,15 +169,20 @@ class ShutdownHandle:
             self._closed()
 
     def _closed(self) -> None:
-        """The pools are closed: let the main thread hand the signal on. Any thread; only the first call counts."""
-        try:
-            self._baton.pop()
-        except IndexError:
-            return
+        """The pools are closed: let the main thread hand the signal on. From any thread."""
         if self._state == "closing":
             self._state = "closed"
-            signal.pthread_kill(_main_thread(), self._number)
+            self._tell_main_thread()
         self._over.set()
+        for _ in range(_NUDGES):
+            if threading.get_ident() == _main_thread() or self._gone.wait(_NUDGE_PAUSE):
+                return
+            if self._state == "closed":
+                self._tell_main_thread()
+
+    def _tell_main_thread(self) -> None:
+        # It is not enough to be told just before a system call that blocks: Python looks before it, and after it.
+        signal.pthread_kill(_main_thread(), self._number)
 
     # Without one
 
@@ -183,7 +190,7 @@ class ShutdownHandle:
         """Return at once: this thread may be the one that is to give a connection back."""
         self._patience = None if self._seconds == math.inf else self._seconds
         for pool in self._pools:
-            pool._quiet = _TellingEvent(self._look)
+            pool._quiet = _TellingBell(self._look)
             pool._step(pool._ledger.begin_close)
         if self._state == "closing":
             self._start_timer()
@@ -195,6 +202,11 @@ class ShutdownHandle:
             self._end()
 
     def _end(self) -> None:
+        """Close the pools, whatever is still lent. Only the first call counts: closing a pool tells that it is quiet."""
+        try:
+            self._baton.pop()
+        except IndexError:
+            return
         for pool in self._pools:
             with contextlib.suppress(Exception):
                 pool.close()
@@ -227,7 +239,8 @@ class ShutdownHandle:
     def _rearm(self) -> None:
         self._number = 0
         self._baton = deque([None])
-        self._over = threading.Event()
+        self._over = Bell()  # the pools are closed
+        self._gone = Bell()  # and the signal is handed on
 
     def _after_fork(self) -> None:
         """In a child: the signal was the parent's, and so was the thread."""
@@ -237,8 +250,8 @@ class ShutdownHandle:
             self._state = "armed"
 
 
-class _TellingEvent(threading.Event):
-    """An event that also calls somebody when it is set."""
+class _TellingBell(Bell):
+    """A bell that also calls somebody when it is set."""
 
     def __init__(self, tell: Callable[[], None]) -> None:
         super().__init__()
@@ -269,6 +282,13 @@ def tell_cut_off(pool: Any, seconds: float) -> None:
 
 # What may be given
 
+
+_NUDGES = 20
+_NUDGE_PAUSE = 0.1
+"""How often, and after how many seconds each, the main thread is told again that it may hand the signal on."""
+
+_LOOPS = ("asyncio.unix_events", "uvloop")
+"""Where handlers come from that only wake a loop up."""
 
 _OTHER_SIDE = "for asyncio pools and clients use resilient_redis.asyncio.close_on_signals"
 
@@ -344,7 +364,7 @@ def check_before(number: int, before: Any) -> None:
             f"{_name(number)} is handled by C code (uWSGI?), which could not get it back; close the pools in a hook of "
             "the server's own"
         )
-    if getattr(before, "__module__", None) == "asyncio.unix_events":
+    if str(getattr(before, "__module__", None)).startswith(_LOOPS):
         raise ConfigError(
             f"an event loop handles {_name(number)}; use resilient_redis.asyncio.close_on_signals in that loop, or call "
             "this before the loop takes the signal"

@@ -167,7 +167,7 @@ class WaitQueue:
     def first(self) -> Waiter | None:
         """The next to be served, left in the queue."""
         heap = self._heap
-        while heap and heap[0][2] is None:
+        while heap and self._entries.get(heap[0][2]) is not heap[0]:  # it has left
             heapq.heappop(heap)
         return heap[0][2] if heap else None
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,9 +17,11 @@ from resilient_redis.connections.observed import observed
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.errors import PoolTimeoutError
 from resilient_redis.pool import fork, leaks, maintenance
+from resilient_redis.pool.bell import Bell
 from resilient_redis.pool.dialling import Dialler
 from resilient_redis.pool.face import PoolFace, deadline_of
 from resilient_redis.pool.life import Life
+from resilient_redis.pool.mending import Mending
 from resilient_redis.pool.options import PoolOptions, take_options
 from resilient_redis.pool.priority import Priority, current_priority, parse_priority
 from resilient_redis.pool.redis_side import RedisSide
@@ -29,7 +30,7 @@ from resilient_redis.pool.story import exhausted
 from resilient_redis.pool.todo import Todo
 
 
-class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool):  # type: ignore[misc] # close() answers
+class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.ConnectionPool):  # type: ignore[misc] # close() answers
     """A ``redis.ConnectionPool`` with bounds, order, and an end.
 
     It hands a connection that comes back straight to the longest waiter, opens new ones a few at a time and only
@@ -72,7 +73,8 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
         self.connection_class = observed(self.connection_class)
         self._postponed: deque[Callable[[float], Todo]] = deque()
         self._stepping = False
-        self._quiet = threading.Event()
+        self._quiet = Bell()
+        self._set_up_mending()
         self._dialler = Dialler(self)
         self._forgotten: WeakSet[Any] = WeakSet()
         self._watch_releases()
@@ -93,9 +95,13 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             redis.ConnectionError: it did not answer ours.
         """
         slot = self._ledger.take(self._now())
-        if slot is None or self._careful or slot.idled > self._validate_after or slot.probe():
-            return self._borrow(deadline_of(self._now(), self._patience), current_priority.get(), slot)
-        return slot.connection
+        try:
+            if slot is None or self._careful or slot.idled > self._validate_after or slot.probe():
+                return self._borrow(deadline_of(self._now(), self._patience), current_priority.get(), slot)
+            return slot.connection
+        except BaseException:
+            self._recover(slot)
+            raise
 
     def acquire(self, *, timeout: Duration | None = None, priority: Priority | None = None) -> Any:
         """As `get_connection`, with a patience and a priority of its own. Give it back with `release`.
@@ -132,23 +138,29 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             PoolReturnError: it is not lent. Nothing else came of it.
         """
         ledger = self._ledger
-        slot = ledger.leased.pop(connection, None)
-        if slot is None:
-            self._stray(connection)
-            return
-        now = self._now()
-        cause = dirt(connection)
-        if (
-            cause is None
-            and slot.expires > now
-            and now < self._maintain_at
-            and not slot.reported
-            and not self._announces
-        ):
-            if not ledger.give_back(slot, now):
-                self._step(ledger.settle)
-        else:
-            self._give_back_carefully(slot, cause, now)
+        slot: Slot | None = None
+        now: float | None = None
+        try:
+            slot = ledger.leased.pop(connection, None)
+            if slot is None:
+                self._stray(connection)
+                return
+            now = self._now()
+            cause = dirt(connection)
+            if (
+                cause is None
+                and slot.expires > now
+                and now < self._maintain_at
+                and not slot.reported
+                and not self._announces
+            ):
+                if not ledger.give_back(slot, now):
+                    self._step(ledger.settle)
+            else:
+                self._give_back_carefully(slot, cause, now)
+        except BaseException:
+            self._recover_returned(slot, now)
+            raise
 
     def _give_back_carefully(self, slot: Slot, cause: str | None, now: float) -> None:
         """The rarer ways: it is not clean, or somebody wants to know."""
@@ -179,21 +191,27 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             if self._stepping:
                 # A signal handler in the middle of this very thread's step: what it waits for could never come.
                 raise PoolTimeoutError(exhausted(self.stats(), 0.0, "asked from inside the pool, by a signal handler"))
-        awake = threading.Event()
+        awake = Bell()
         waiter = Waiter(rank, self._now(), awake.set)
         try:
-            self._step(lambda now: self._ledger.acquire(waiter, now))
-            self._await_outcome(waiter, awake, deadline)
+            try:
+                self._waiting.add(waiter)
+                self._step(lambda now: self._ledger.acquire(waiter, now))
+                self._await_outcome(waiter, awake, deadline)
+            finally:
+                self._waiting.discard(waiter)
+                self._ledger.waited(waiter, self._now())
         except BaseException:
             self._leave(waiter)
             raise
-        finally:
-            self._ledger.waited(waiter, self._now())
         if waiter.slot is not None:
             return waiter.slot
-        raise self._too_late(waiter) if waiter.refusal is None else self._refused(waiter.refusal)
+        if waiter.refusal is None:
+            self._audit()
+            raise self._too_late(waiter)
+        raise self._refused(waiter.refusal)
 
-    def _await_outcome(self, waiter: Waiter, awake: threading.Event, deadline: float) -> None:
+    def _await_outcome(self, waiter: Waiter, awake: Bell, deadline: float) -> None:
         while waiter.slot is None and waiter.refusal is None:
             now = self._now()
             if now >= deadline:
@@ -217,35 +235,36 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
 
     def _borrow(self, deadline: float, rank: float, slot: Slot | None = None) -> Any:
         """The careful way: wait if need be, and examine what there is until one is well."""
-        began = self._now()
-        found: Slot = slot or self._ledger.take(began) or self._wait(deadline, rank)
-        silent: float = math.inf  # seconds of idling after which one gave no answer: older ones are not even asked
-        while (cause := self._examine(found, deadline, silent)) is not None:
-            if cause == "validation":
-                silent = min(silent, found.idled)
-            self._discard(found, cause)
-            found = self._ledger.take(self._now()) or self._wait(deadline, rank)
-        found.reported = False
-        found.place = None if self._leak_threshold is None else leaks.caller()
-        if self._meter is not None:
-            self._meter.borrowed(self, self._now() - began)
-        return found.connection
+        held: Slot | None = slot
+        try:
+            began = self._now()
+            held = found = slot or self._ledger.take(began) or self._wait(deadline, rank)
+            silent: float = math.inf  # seconds of idling after which one gave no answer: older ones are not even asked
+            while (cause := self._examine(found, deadline, silent)) is not None:
+                if cause == "validation":
+                    silent = min(silent, found.idled)
+                self._discard(found, cause)
+                held = found = self._ledger.take(self._now()) or self._wait(deadline, rank)
+            found.reported = False
+            found.place = None if self._leak_threshold is None else leaks.caller()
+            if self._meter is not None:
+                self._meter.borrowed(self, self._now() - began)
+            return found.connection
+        except BaseException:
+            self._recover(held)
+            raise
 
     def _examine(self, slot: Slot, deadline: float, silent: float) -> str | None:
         """Why this connection is of no use; ``None``: it is well."""
-        try:
-            cause = absorb(slot.connection) if slot.probe() else None
-            if cause is not None or slot.idled <= self._validate_after:
-                return cause
-            if slot.idled >= silent:
-                return "validation"
-            slot.state = State.VALIDATING
-            cause = self._dialler.ping(slot.connection, deadline)
-            slot.state = State.LEASED
+        cause = absorb(slot.connection) if slot.probe() else None
+        if cause is not None or slot.idled <= self._validate_after:
             return cause
-        except BaseException:
-            self._discard(slot, "validation")
-            raise
+        if slot.idled >= silent:
+            return "validation"
+        slot.state = State.VALIDATING
+        cause = self._dialler.ping(slot.connection, deadline)
+        slot.state = State.LEASED
+        return cause
 
     def _discard(self, slot: Slot, cause: str) -> None:
         self._step(lambda now: self._ledger.discard(slot, cause, now))
@@ -262,6 +281,13 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
         A signal handler or a finaliser may come in the middle of a step of its own thread. What it gives back is
         booked right after that step.
         """
+        try:
+            self._perform(step)
+        except BaseException:
+            self._mend()
+            raise
+
+    def _perform(self, step: Callable[[float], Todo]) -> None:
         with self._lock:
             if self._stepping:
                 self._postponed.append(step)
@@ -283,10 +309,22 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.ConnectionPool): 
             self._meter.tell(self)
         if self._ledger.state != "open" and self._ledger.quiet:
             self._quiet.set()
+        if self._postponed:  # it came when the step above had just looked for the last time
+            self._perform(lambda _: Todo())
 
     def _close_slot(self, slot: Slot) -> None:
-        with contextlib.suppress(Exception):
-            slot.connection.disconnect()
-        if self._options.budget is not None:
-            self._options.budget.give()
-        self._step(lambda now: self._ledger.closed(slot, now))
+        ours = False
+        try:
+            with self._lock:
+                ours = slot.state is State.CLOSING and slot not in self._closing
+                if not ours:
+                    return  # after an exception everything is done again that may not have been done
+                self._closing.add(slot)
+            with contextlib.suppress(Exception):
+                slot.connection.disconnect()
+            if self._options.budget is not None:
+                self._options.budget.give()
+            self._step(lambda now: self._ledger.closed(slot, now))
+        finally:
+            if ours:
+                self._closing.discard(slot)
