@@ -75,6 +75,7 @@ def test_twin_modules_define_the_same_names(sync: ModuleType, twin: ModuleType) 
 
 def test_the_asyncio_package_has_the_clients_names() -> None:
     assert set(resilient_redis.asyncio.__all__) == {
+        "close_on_signals",
         "ResilientConnectionPool",
         "ResilientPipeline",
         "ResilientPubSub",

@@ -46,6 +46,7 @@ def dirt(connection: Any) -> str | None:
             and not stream._eof
             and stream._exception is None
             and not connection._states
+            and not connection._owed
             and connection._dial is None
             and not connection._should_reconnect
             and not connection._writer._transport.is_closing()
@@ -85,6 +86,8 @@ def _dirt(connection: Any) -> str | None:
         return "lost"
     if isinstance(connection, Session) and connection.session is not None:
         return connection.session
+    if getattr(connection, "_owed", False):
+        return "unread"
     if soil_of(connection, stream) is not None:
         return "unread"
     if _is_genuine(connection):
@@ -104,6 +107,8 @@ def _absorb(connection: Any) -> str | None:
     known = soil_of(connection, stream)
     if known is not None:
         return known
+    if getattr(connection, "_owed", False):
+        return "reply"
     if not _is_genuine(connection):
         return "reply" if _can_read(connection) else None
     cause = _parse(connection)

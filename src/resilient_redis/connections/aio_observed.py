@@ -31,6 +31,7 @@ class ObservedConnection(Session, Base):
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
     _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
     _dial: asyncio.Task[None] | None = None  # connecting and shaking hands, while under way
+    _owed = False  # something was sent, and nobody has begun to read since: a reply is on its way, for nobody else
     _sending = 0  # > 0 while redis-py writes: the limit is then kept here
 
     @property
@@ -173,6 +174,7 @@ class ObservedConnection(Session, Base):
             if limit is not None and attempt.deadline - attempt.now() <= limit:
                 limit = None  # the timer around the exchange is nearer
         self._sending += 1
+        self._owed = True
         try:
             if limit is None:
                 await super().send_packed_command(command, check_health=False)
@@ -186,6 +188,11 @@ class ObservedConnection(Session, Base):
             raise rx.ConnectionError("the connection was lost while writing to it") from error
         finally:
             self._sending -= 1
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's; whoever begins to read takes what is owed, or redis-py closes the connection."""
+        self._owed = False
+        return super().read_response(*args, **kwargs)
 
 
 async def _share(dial: asyncio.Task[None]) -> None:

@@ -46,11 +46,13 @@ def dirt(connection: Any) -> str | None:
 
     Returns:
         ``"lost"`` (not connected any more), a word of `session.WORDS`, ``"unread"`` (a reply, or a part of one, is
-        left in the parser), ``"reconnect"`` (redis-py wants it dialled anew: maintenance), or ``None``.
+        left in the parser, or on its way), ``"reconnect"`` (redis-py wants it dialled anew: maintenance), or ``None``.
     """
     try:
         # The common case, spelled out: redis-py's own parser over a socket of ours.
-        if connection._sock.__class__ is DeadlineSocket and not connection._states and not connection._should_reconnect:
+        sock = connection._sock
+        fresh = sock.__class__ is DeadlineSocket and not sock.owed
+        if fresh and not connection._states and not connection._should_reconnect:
             parser = connection._parser
             kind = parser.__class__
             if kind is _HiredisParser:
@@ -133,6 +135,8 @@ def _dirt(connection: Any) -> str | None:
         return "lost"
     if isinstance(inner, Session) and inner.session is not None:
         return inner.session
+    if getattr(inner_socket(inner), "owed", False):
+        return "unread"
     if soil_of(inner, inner_socket(inner)) is not None:
         return "unread"
     if _is_genuine(inner):
@@ -156,6 +160,8 @@ def _absorb(connection: Any) -> str | None:
     known = soil_of(inner, sock)
     if known is not None:
         return known
+    if getattr(sock, "owed", False):
+        return "reply"
     if not _is_genuine(inner):
         try:
             return "reply" if _can_read(inner) else None

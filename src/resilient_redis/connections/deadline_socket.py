@@ -23,9 +23,12 @@ class DeadlineSocket:
 
     Args:
         sock: the connected socket, TLS or plain.
+
+    Attributes:
+        owed: something was sent, and nothing read since: a reply is on its way, and is for nobody else.
     """
 
-    __slots__ = ("_applied", "_configured", "_sock", "fileno", "pending")
+    __slots__ = ("_applied", "_configured", "_sock", "fileno", "owed", "pending")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -33,6 +36,7 @@ class DeadlineSocket:
         self.fileno = sock.fileno
         self.pending = getattr(sock, "pending", int)  # TLS: decrypted bytes held back; a plain socket has none
         self._configured = self._applied = sock.gettimeout()
+        self.owed = False
 
     def recv_into(self, *args: Any) -> int:
         """``socket.recv_into`` within the time left."""
@@ -41,7 +45,9 @@ class DeadlineSocket:
             self._bound(attempt)
         elif self._applied != self._configured:
             self.settimeout(self._configured)
-        return self._sock.recv_into(*args)
+        count = self._sock.recv_into(*args)
+        self.owed = False
+        return count
 
     def recv(self, *args: Any) -> bytes:
         """``socket.recv`` within the time left."""
@@ -50,7 +56,9 @@ class DeadlineSocket:
             self._bound(attempt)
         elif self._applied != self._configured:
             self.settimeout(self._configured)
-        return self._sock.recv(*args)
+        data = self._sock.recv(*args)
+        self.owed = False
+        return data
 
     def sendall(self, data: Any) -> None:
         """``socket.sendall`` within the time left: Python bounds the whole of it, not each part."""
@@ -59,6 +67,7 @@ class DeadlineSocket:
             self._bound(attempt)
         elif self._applied != self._configured:
             self.settimeout(self._configured)
+        self.owed = True
         self._sock.sendall(data)
 
     def settimeout(self, seconds: float | None) -> None:

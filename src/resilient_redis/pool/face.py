@@ -9,6 +9,7 @@ from typing import Any
 
 import redis.exceptions as rx
 
+from resilient_redis.calls import Kind
 from resilient_redis.clock import SYSTEM_CLOCK, Clock
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.errors import (
@@ -29,6 +30,8 @@ from resilient_redis.pool.slots import Refusal, State, Waiter
 from resilient_redis.pool.stats import PoolStats
 from resilient_redis.pool.story import AT_ONCE, exhausted, story
 from resilient_redis.pool.todo import Todo
+
+_DENIED = (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError)
 
 _REFUSED: dict[str, tuple[type[RejectedError], str]] = {
     "closed": (PoolClosedError, "it is closed, or closing, and stays so"),
@@ -198,6 +201,8 @@ class PoolFace:
             f"pool {self.name!r}: {why.format(error=type(refusal.error).__name__)}", retry_after=refusal.retry_after
         )
         error.__cause__ = refusal.error
+        if isinstance(refusal.error, _DENIED):  # waiting does not help, and a fallback must not hide it
+            vars(error).update(kind=Kind.DENIED, retry_after=None)
         return error
 
     def _too_late(self, waiter: Waiter) -> BaseException:

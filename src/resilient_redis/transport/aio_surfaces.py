@@ -23,8 +23,8 @@ async def exchange(
 ) -> Any:
     """Do one try within its deadline: one timer around connecting, sending and reading."""
     outer = current_attempt.get()
-    current_attempt.set(attempt)
     try:
+        current_attempt.set(attempt)
         attempt.check_before(name)
         if attempt.deadline == NO_DEADLINE:
             return await function(*args, **options)

@@ -21,8 +21,8 @@ Now = Callable[[], float]
 def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """Do one try: the attempt is known to the connection below, and an error says how far it got."""
     outer = current_attempt.get()
-    current_attempt.set(attempt)
     try:
+        current_attempt.set(attempt)  # inside: a signal handler may raise right after it
         attempt.check_before(name)
         reply = function(*args, **options)
     except builtins.TimeoutError as error:  # out of time in a queue of ours, where redis-py does not look

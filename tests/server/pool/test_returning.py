@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import redis
 
-from resilient_redis import PoolReturnError, ResilienceError
+from resilient_redis import DialFailedError, Fallback, PoolReturnError, ResilienceError, Retry
+from resilient_redis.testing import FaultProxy
 
 pytestmark = pytest.mark.server
 
@@ -21,6 +22,37 @@ async def _works(bench: Any, pool: Any) -> None:
         assert await bench.ask(connection, "ECHO", number) == str(number).encode()
     await bench.give(pool, *connections)
     assert pool.stats().available == len(connections)
+
+
+# Only what is clean, also where the dirt has not arrived yet
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_a_reply_that_is_still_on_its_way_reaches_nobody(bench: Any, server: Any, protocol: int) -> None:
+    with FaultProxy(server.host, server.port) as proxy:
+        pool = bench.pool(proxy.url, protocol=protocol, max_connections=1)
+        client = bench.stock(pool)
+        await bench.run(client.mset, {"mine": "1", "yours": "2"})
+        proxy.delay(0.05)
+        connection = await bench.get(pool)
+        await bench.run(connection.send_command, "GET", "mine")
+        await bench.give(pool, connection)
+        assert await bench.run(client.get, "yours") == b"2"
+        assert pool.stats().closes == {"unread": 1}
+
+
+async def test_a_wrong_password_is_no_outage_for_those_who_wait_either(bench: Any, server: Any) -> None:
+    pool = bench.pool(server.url, password="wrong", username="nobody", max_connections=4)
+    kinds = set()
+    for _ in range(6):
+        error = await bench.error(pool.get_connection)
+        kinds.add(getattr(error, "kind", type(error).__name__))
+        if isinstance(error, DialFailedError):
+            assert (str(error.kind), error.retry_after) == ("denied", None)
+    client = bench.client(pool, policies=[Fallback("masked"), Retry(attempts=3)])
+    assert isinstance(await bench.error(client.get, "a"), redis.ConnectionError)
+    assert "wrong" not in repr(pool)
+    assert len(kinds) == 2, kinds
 
 
 # Only what is lent

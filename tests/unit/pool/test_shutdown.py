@@ -136,7 +136,10 @@ def test_only_the_main_thread_may_install_it() -> None:
         (redis.BlockingConnectionPool(), "BlockingConnectionPool cannot be drained"),
         (redis.Redis(), "the ConnectionPool of this Redis cannot be drained; make it a resilient_redis.Resilient"),
         (ResilientRedis(connection_pool=redis.ConnectionPool()), "the ConnectionPool of this ResilientRedis cannot"),
-        (AsyncPool(), "is of the other kind; for asyncio pools and clients use resilient_redis.asyncio.close_on_signals"),
+        (
+            AsyncPool(),
+            "is of the other kind; for asyncio pools and clients use resilient_redis.asyncio.close_on_signals",
+        ),
         (resilient_redis.asyncio.ResilientRedis(), "of this ResilientRedis is of the other kind"),
         ("redis://localhost", "str is no pool and no client; give a ResilientConnectionPool, or a client over one"),
         (None, "NoneType is no pool"),
