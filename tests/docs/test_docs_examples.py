@@ -20,6 +20,8 @@ LAST_LINES = {
     "connection_budget.py": "the limit of 12 was kept by 3 processes, twice",
     "config_file.py": "2 problems, all told at once",
     "custom_policy.py": "refused: not_sent, reads: no calls left; not sent",
+    "forking_server.py": "100 requests over 5 connections, the parent's among them",
+    "graceful_shutdown.py": "the signal was handed on; the pool is closed",
     "fallback_decorator.py": "a bug is not masked: integer division or modulo by zero",
     "pipeline_around_http_like_function.py": "stock unknown",
     "quickstart.py": "the service kept answering; the circuit is open",

@@ -12,35 +12,32 @@ import os
 import random
 import threading
 import time
+import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
 import redis.asyncio
-import redis.asyncio.retry
-import redis.retry
-from redis.backoff import NoBackoff
 
 import resilient_redis
 import resilient_redis.asyncio
 from resilient_redis import PoolTimeoutError
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(150)]
 
 MOST = 6
 THREADS, TASKS = 24, 100
 KEYS, SPACE = 8, 10**9
 """Counters, and how far apart they begin: no reply of one can be taken for another's."""
 PATIENCE = 10.0
-OPTIONS = {"max_connections": MOST, "socket_timeout": 0.15, "socket_connect_timeout": 0.15, "client_name": "hammer"}
 
 for_seconds = pytest.mark.parametrize(
-    "seconds", [pytest.param(3.5, id="short"), pytest.param(45.0, id="long", marks=[pytest.mark.slow])]
+    "seconds", [pytest.param(3.5, id="short"), pytest.param(45.0, id="long", marks=pytest.mark.slow)]
 )
-pytestmark = [pytest.mark.server, pytest.mark.timeout(150)]
+both_shells = pytest.mark.parametrize("shell", ["sync", "asyncio"])
 
 
 class Score:
@@ -53,29 +50,26 @@ class Score:
         self.failed: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.replies: list[list[int]] = [[] for _ in range(KEYS)]
-        """What the counters answered."""
-        self.unknown: Counter[int] = Counter()
-        """Increments that may or may not have been done."""
+        self.unknown: list[list[str]] = [[] for _ in range(KEYS)]
+        """Errors of increments that may have been done."""
+        self._lock = threading.Lock()
 
-    def expect(self, what: str, got: Any, *allowed: Any) -> None:
-        self.did[what] += 1
-        if got not in allowed:
-            self.wrong.append(f"{what}: {got!r} instead of {allowed!r}")
+    def chance(self, whose: Any) -> random.Random:
+        return random.Random(f"{whose} {self.seed}")
+
+    def add(self, counts: Counter[str], what: str) -> None:
+        with self._lock:
+            counts[what] += 1
+
+    def expect(self, what: str, got: Any, wanted: Any) -> None:
+        self.add(self.did, what)
+        if got != wanted:
+            self.wrong.append(f"{what}: {got!r} instead of {wanted!r}")
 
     def met(self, error: BaseException) -> None:
-        self.failed[type(error).__name__] += 1
+        self.add(self.failed, type(error).__name__)
         if not isinstance(error, (redis.RedisError, asyncio.CancelledError)):
-            self.wrong.append(f"{error!r} is not redis-py's; from {error.__traceback__ and _place(error)}")
-
-    def show(self, pool: Any) -> None:
-        print(f"seed {self.seed}: did {dict(self.did)}, failed {dict(self.failed)}, faults {dict(self.faults)}")
-        print(pool, pool.stats())
-
-
-def _place(error: BaseException) -> str:
-    import traceback
-
-    return " < ".join(f"{frame.name}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)))
+            self.wrong.append("".join(traceback.format_exception(error)))
 
 
 @pytest.fixture
@@ -85,17 +79,39 @@ def score() -> Score:
     return Score(seed)
 
 
+def make_client(shell: str, names: list[Any], proxy: FaultProxy, score: Score, **options: Any) -> Any:
+    """A client of this shell over a pool of ours, its options by chance."""
+    rng = score.chance("options")
+    chosen: dict[str, Any] = {
+        "acquire_timeout": rng.choice([0.02, 0.1, 0.3]),
+        "validate_after": rng.choice([0, 0.01, 10]),
+        "max_lifetime": rng.choice([0.2, 60]),
+        "min_idle": rng.choice([0, 2]),
+        "fifo": rng.random() < 0.5,
+        "maintenance_interval": rng.choice([0.1, 60]),
+    }
+    print(chosen)
+    sockets = {"socket_timeout": 0.15, "socket_connect_timeout": 0.15, "client_name": "hammer"}
+    face: Any = resilient_redis if shell == "sync" else resilient_redis.asyncio
+    pool = face.ResilientConnectionPool.from_url(proxy.url, max_connections=MOST, **chosen, **sockets)
+    return names[shell != "sync"](connection_pool=pool, **options)
+
+
+async def now(result: Any) -> Any:
+    """Either shell's; what threads call has its result at once."""
+    return await result if inspect.isawaitable(result) else result
+
+
 # What goes wrong
 
 
 @contextlib.contextmanager
 def faults(proxy: FaultProxy, score: Score) -> Iterator[None]:
     """The network fails for 50 to 100 ms, again and again; all is well when the block ends."""
-    rng, over = random.Random(f"faults {score.seed}"), threading.Event()
+    rng, over = score.chance("faults"), threading.Event()
     table: dict[str, tuple[Callable[[], Any], ...]] = {
         "cut": (proxy.cut_all,),
-        "refuse": (proxy.refuse,),
-        "refuse and cut": (proxy.refuse, proxy.cut_all),
+        "refuse": (proxy.refuse, proxy.cut_all),
         "reset new": (proxy.accept_then_reset, proxy.cut_all),
         "black hole": (proxy.black_hole,),
         "drop replies": (proxy.drop_replies,),
@@ -110,9 +126,9 @@ def faults(proxy: FaultProxy, score: Score) -> Iterator[None]:
     def play() -> None:
         while not over.wait(rng.uniform(0.01, 0.15)):
             name = rng.choice(list(table))
+            score.add(score.faults, name)
             for fault in table[name]:
                 fault()
-            score.faults[name] += 1
             over.wait(rng.uniform(0.05, 0.1))
             proxy.heal()
 
@@ -126,145 +142,183 @@ def faults(proxy: FaultProxy, score: Score) -> Iterator[None]:
         proxy.heal()
 
 
-def meddle(pool: Any, rng: random.Random, score: Score) -> Any:
-    """What an operator does to a pool in use; to be awaited if it can be."""
+async def meddle(client: Any, _token: str, rng: random.Random, score: Score) -> None:
+    """What an operator does to a pool in use."""
+    pool = client.connection_pool
     name = rng.choice(["drain", "resize", "resize", "disconnect", "disconnect idle", "maintain"])
-    score.faults[name] += 1
+    score.add(score.faults, name)
     if name == "resize":
-        return pool.resize(rng.randint(3, 8))
-    if name.startswith("disconnect"):
-        return pool.disconnect(inuse_connections=name == "disconnect")
-    return getattr(pool, name)()
+        pool.resize(rng.randint(3, 8))
+    elif name.startswith("disconnect"):
+        await now(pool.disconnect(inuse_connections=name == "disconnect"))
+    else:
+        await now(getattr(pool, name)())
 
 
-# What is done, for threads
+# What is done
 
 
-def use(client: redis.Redis, token: str, rng: random.Random, score: Score) -> None:
+async def use(client: Any, token: str, rng: random.Random, score: Score) -> None:
     """Set and get a key that nobody else has; or a connection of one's own, with one of several ends."""
-    pool: Any = client.connection_pool
+    pool = client.connection_pool
     if rng.random() < 0.5:
-        score.expect("set", client.set(token, token), True)
-        score.expect("get", client.get(token), token.encode())
+        score.expect("set", await now(client.set(token, token)), True)
+        score.expect("get", await now(client.get(token)), token.encode())
         return
-    patience, rank = rng.uniform(0, 0.1), rng.choice(["high", "normal", "low", None])
-    connection = pool.acquire(timeout=patience, priority=rank)
+    rank = rng.choice(["high", "normal", "low", None])
+    connection = await now(pool.acquire(timeout=rng.uniform(0, 0.1), priority=rank))
     try:
         end = rng.choice(["clean", "clean", "broken", "unread"])
-        connection.send_command("ECHO", token)
+        await now(connection.send_command("ECHO", token))
         if end != "unread":
-            score.expect("echo", connection.read_response(), token.encode())
+            score.expect("echo", await now(connection.read_response()), token.encode())
         if end == "broken":
-            connection.disconnect()
+            await now(connection.disconnect())
     finally:
-        pool.release(connection)
+        await now(pool.release(connection))
 
 
-def count(client: Any, _token: str, rng: random.Random, score: Score) -> None:
+async def count(client: Any, _token: str, rng: random.Random, score: Score) -> None:
     key = rng.randrange(KEYS)
     try:
-        score.replies[key].append(client.incr(f"n{key}"))
-        score.did["incr"] += 1
-    except Exception as error:
-        _note(error, key, score)
+        score.replies[key].append(await now(client.incr(f"n{key}")))
+    except BaseException as error:
+        if getattr(error, "delivery", "unknown") == "unknown":
+            score.unknown[key].append(repr(error))
         raise
+    score.add(score.did, "incr")
 
 
-def _note(error: BaseException, key: int, score: Score) -> None:
-    if getattr(error, "delivery", "unknown") == "unknown":
-        score.unknown[key] += 1
-
-
-def hammer_threads(client: Any, work: Any, proxy: FaultProxy, score: Score, seconds: float) -> None:
+def in_threads(client: Any, work: Callable[..., Any], score: Score, seconds: float) -> None:
     end = time.monotonic() + seconds
-    pool = client.connection_pool
 
-    def repeat(index: int, once: Callable[[random.Random, int], Any], pause: float = 0.0) -> None:
-        rng, turn = random.Random(f"{index} {score.seed}"), 0
+    def repeat(index: int, once: Callable[..., Any], pause: float = 0.0) -> None:
+        rng, turn = score.chance(index), 0
         while time.monotonic() < end:
             try:
-                once(rng, turn)
+                once(client, f"{index}:{turn}", rng, score).send(None)
+            except StopIteration:
+                pass
             except Exception as error:
                 score.met(error)
             turn += 1
-            time.sleep(rng.uniform(0, pause))
+            if pause:
+                time.sleep(rng.uniform(0, pause))
 
-    jobs = [
-        threading.Thread(
-            target=repeat, args=(index, lambda rng, turn, index=index: work(client, f"{index}:{turn}", rng, score))
-        )
-        for index in range(THREADS)
-    ]
-    jobs.append(threading.Thread(target=repeat, args=(-1, lambda rng, _: meddle(pool, rng, score), 0.1)))
-    with faults(proxy, score):
-        for job in jobs:
-            job.start()
-        for job in jobs:
-            job.join()
+    jobs = [threading.Thread(target=repeat, args=(index, work)) for index in range(THREADS)]
+    jobs.append(threading.Thread(target=repeat, args=(-1, meddle, 0.1)))
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
 
 
-# The same for asyncio
-
-
-async def ause(client: Any, token: str, rng: random.Random, score: Score) -> None:
-    pool = client.connection_pool
-    if rng.random() < 0.5:
-        score.expect("set", await client.set(token, token), True)
-        score.expect("get", await client.get(token), token.encode())
-        return
-    patience, rank = rng.uniform(0, 0.1), rng.choice(["high", "normal", "low", None])
-    connection = await pool.acquire(timeout=patience, priority=rank)
-    try:
-        end = rng.choice(["clean", "clean", "broken", "unread"])
-        await connection.send_command("ECHO", token)
-        if end != "unread":
-            score.expect("echo", await connection.read_response(), token.encode())
-        if end == "broken":
-            await connection.disconnect()
-    finally:
-        await pool.release(connection)
-
-
-async def acount(client: Any, _token: str, rng: random.Random, score: Score) -> None:
-    key = rng.randrange(KEYS)
-    try:
-        score.replies[key].append(await client.incr(f"n{key}"))
-        score.did["incr"] += 1
-    except BaseException as error:
-        _note(error, key, score)
-        raise
-
-
-async def hammer_tasks(client: Any, work: Any, proxy: FaultProxy, score: Score, seconds: float) -> None:
+async def in_tasks(client: Any, work: Callable[..., Any], score: Score, seconds: float) -> None:
     end = time.monotonic() + seconds
-    pool = client.connection_pool
     running: dict[int, asyncio.Task[None]] = {}
 
-    async def repeat(index: int) -> None:
-        rng, turn = random.Random(f"{index} {score.seed}"), 0
+    async def repeat(index: int, once: Callable[..., Any], pause: float = 0.0) -> None:
+        rng, turn = score.chance(index), 0
         while time.monotonic() < end:
-            task = running[index] = asyncio.create_task(work(client, f"{index}:{turn}", rng, score))
+            task = running[index] = asyncio.create_task(once(client, f"{index}:{turn}", rng, score))
             await asyncio.wait([task])
             error = asyncio.CancelledError() if task.cancelled() else task.exception()
             if error is not None:
                 score.met(error)
             turn += 1
+            await asyncio.sleep(rng.uniform(0, pause))
 
-    async def disturb() -> None:
-        rng = random.Random(f"disturb {score.seed}")
+    async def cancel() -> None:
+        rng = score.chance("cancel")
         while time.monotonic() < end:
+            await asyncio.sleep(rng.uniform(0, 0.01))
             for _ in range(rng.randrange(4)):
                 running[rng.choice(list(running))].cancel()
-            if rng.random() < 0.1:
-                done = meddle(pool, rng, score)
-                if inspect.isawaitable(done):
-                    await done
-            await asyncio.sleep(rng.uniform(0, 0.01))
 
+    jobs: list[Awaitable[None]] = [repeat(index, work) for index in range(TASKS)]
+    await asyncio.gather(*jobs, repeat(-1, meddle, 0.1), cancel())
+
+
+# What must hold afterwards
+
+
+def sockets(server: EmbeddedServer) -> int:
+    return server.execute("CLIENT", "LIST").count(b" name=hammer ")
+
+
+async def until(condition: Callable[[], bool], story: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{inspect.getsource(condition).strip()}: {story()}"
+        await asyncio.sleep(0.005)
+
+
+async def hammer(client: Any, work: Any, server: EmbeddedServer, proxy: FaultProxy, score: Score, secs: float) -> None:
+    pool = client.connection_pool
     with faults(proxy, score):
-        async with asyncio.TaskGroup() as group:
-            for index in range(TASKS):
-                group.create_task(repeat(index))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            group.create_task(disturb())
+        await now((in_threads if isinstance(pool, redis.ConnectionPool) else in_tasks)(client, work, score, secs))
+    print(f"did {dict(score.did)}, failed {dict(score.failed)}, faults {dict(score.faults)}", pool.stats(), sep="\n")
+    assert score.wrong == []
+    assert min(score.did.values()) > 20
+    pool.resize(MOST)
+
+    def busy() -> tuple[int, ...]:
+        stats = pool.stats()
+        return stats.borrowed, stats.pending, stats.dialling, stats.closing, stats.validating
+
+    await until(lambda: not any(busy()), pool.stats)
+    held: list[Any] = []
+    deadline = time.monotonic() + PATIENCE
+    while len(held) < MOST:
+        try:
+            held.append(await now(pool.acquire(timeout=1)))
+        except redis.ConnectionError:  # the pause after the last failed dial
+            assert time.monotonic() < deadline, pool.stats()
+            await asyncio.sleep(0.05)
+    with pytest.raises(PoolTimeoutError):
+        await now(pool.acquire(timeout=0))
+    for index, connection in enumerate(held):
+        await now(connection.send_command("ECHO", f"last {index}"))
+    assert [await now(connection.read_response()) for connection in held] == [b"last %d" % n for n in range(MOST)]
+    await until(lambda: sockets(server) == MOST, lambda: server.execute("CLIENT", "LIST"))
+    for connection in held:
+        await now(pool.release(connection))
+    await until(lambda: not any(busy()), pool.stats)
+    assert pool.stats().size <= MOST
+    assert await now(pool.close(1) if isinstance(pool, redis.ConnectionPool) else pool.aclose(1))
+    await until(lambda: sockets(server) == 0, lambda: server.execute("CLIENT", "LIST"))
+
+
+@for_seconds
+async def test_threads_hammer_the_pool_and_no_reply_goes_astray(
+    server: EmbeddedServer, proxy: FaultProxy, score: Score, seconds: float
+) -> None:
+    client = make_client("sync", [redis.Redis, redis.asyncio.Redis], proxy, score)
+    await hammer(client, use, server, proxy, score, seconds)
+
+
+@for_seconds
+async def test_tasks_hammer_the_pool_and_no_reply_goes_astray(
+    server: EmbeddedServer, proxy: FaultProxy, score: Score, seconds: float
+) -> None:
+    client = make_client("asyncio", [redis.Redis, redis.asyncio.Redis], proxy, score)
+    await hammer(client, use, server, proxy, score, seconds)
+
+
+@for_seconds
+@both_shells
+async def test_exact_counts_under_hammer(
+    server: EmbeddedServer, proxy: FaultProxy, score: Score, shell: str, seconds: float
+) -> None:
+    for key in range(KEYS):
+        server.execute("SET", f"n{key}", key * SPACE)
+    names = [resilient_redis.ResilientRedis, resilient_redis.asyncio.ResilientRedis]
+    client = make_client(shell, names, proxy, score, policies=[])
+    await hammer(client, count, server, proxy, score, seconds)
+    for key in range(KEYS):
+        done = int(server.execute("GET", f"n{key}").split(b"\r\n")[1]) - key * SPACE
+        told = [reply - key * SPACE for reply in score.replies[key]]
+        print(f"n{key}: acknowledged {len(told)}, done {done}, unknown {len(score.unknown[key])}")
+        assert len(set(told)) == len(told), "one reply for two increments"
+        assert 1 <= min(told) <= max(told) <= done
+        assert len(told) <= done <= len(told) + len(score.unknown[key])
