@@ -11,7 +11,7 @@ import redis.exceptions as rx
 from resilient_redis.connections.aio_cleanliness import absorb, dirt
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.events import logger
-from resilient_redis.pool import leaks
+from resilient_redis.pool import fork, leaks
 from resilient_redis.pool.aio_redis_side import SameLayout, cut_off, let_the_loop_close
 from resilient_redis.pool.face import check_bounds
 from resilient_redis.pool.life import WarmUp
@@ -149,6 +149,8 @@ class Life(SameLayout):
         Safe to call again.
         """
         seconds = parse_duration(timeout, "timeout")
+        if not fork.witness[0]:
+            fork.catch_up()
         self._step(self._ledger.begin_close)  # type: ignore[attr-defined] # before anything is waited for
         hook = getattr(self, "_on_close", None)  # redis-py 8: ends its maintenance tasks
         if hook is not None:

@@ -317,6 +317,8 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
     def _enter_loop(self) -> None:
         """The pool belongs to the loop that uses it first, until that one is closed."""
         loop = asyncio.get_running_loop()
+        if not fork.witness[0]:
+            fork.catch_up()
         if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError(
                 f"pool {self.name!r} belongs to another event loop, which is still open; make one client for each loop"

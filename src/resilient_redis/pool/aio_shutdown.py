@@ -18,7 +18,7 @@ from resilient_redis.pool.shutdown import (
     USUAL_SIGNALS,
     cannot_catch,
     check_before,
-    check_main_thread,
+    check_place,
     check_signals,
     pools_of,
     tell_cut_off,
@@ -59,7 +59,7 @@ def close_on_signals(
     >>> asyncio.run(main())
     False
     """
-    check_main_thread()
+    check_place()
     pools = pools_of(pools_or_clients, ResilientConnectionPool, _OTHER_SIDE)
     try:
         loop = asyncio.get_running_loop()

@@ -62,6 +62,7 @@ class Life:
         ...         pool.warm_up().opened
         2
         """
+        self._checkpid()  # type: ignore[attr-defined]
         deadline = self._now() + parse_duration(timeout, "timeout")  # type: ignore[attr-defined]
         opened = 0
         errors: list[BaseException] = []
@@ -178,6 +179,7 @@ class Life:
         Safe to call again, and from a signal handler's thread.
         """
         seconds = parse_duration(timeout, "timeout")
+        self._checkpid()  # type: ignore[attr-defined]
         self._quiet.clear()
         self._step(self._ledger.begin_close)  # type: ignore[attr-defined]
         calm = self._ledger.quiet or (seconds > 0 and self._clock.wait(self._quiet, seconds))  # type: ignore[attr-defined]

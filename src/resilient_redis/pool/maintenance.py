@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from resilient_redis.events import logger
+from resilient_redis.pool import fork
 
 _LONGEST_REST = 1.0
 """Seconds after which the thread looks at the pools again, so that one with a short interval is not late."""
@@ -114,5 +115,6 @@ def _after_fork() -> None:
         pool._maintain_at = -math.inf  # the first release registers it again
 
 
+fork.also(_after_fork)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

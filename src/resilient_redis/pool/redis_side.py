@@ -154,7 +154,9 @@ class RedisSide:
         self.pid = os.getpid()
 
     def _checkpid(self) -> None:
-        """redis-py's fork check; ours is `after_fork`, which leaves nothing to do here."""
+        """redis-py's fork check, for children in which nobody has called `after_fork`."""
+        if not fork.witness[0]:
+            fork.catch_up()
 
     def owns_connection(self, connection: Any) -> bool:
         """Was it made by this process?"""
@@ -173,6 +175,7 @@ class RedisSide:
 
         A lent connection is cut at its socket: its borrower gets a ConnectionError, never another's reply.
         """
+        self._checkpid()
         ledger = self._ledger
         if not inuse_connections:
             self._discard_idle("disconnect")

@@ -11,6 +11,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -62,7 +63,7 @@ def close_on_signals(
     ...     handle.closing
     False
     """
-    check_main_thread()
+    check_place()
     pools = pools_of(pools_or_clients, ResilientConnectionPool, _OTHER_SIDE)
     handle = ShutdownHandle(pools, parse_duration(timeout, "timeout"), check_signals(signals))
     handle._install()
@@ -135,6 +136,7 @@ class ShutdownHandle:
             try:
                 # Not a `threading.Thread`: starting one takes a lock, which this thread may be holding.
                 _thread.start_new_thread(self._close_in_thread, ())
+                self._begun.wait(_MOMENT)
                 return
             except RuntimeError:  # none to be had
                 pass
@@ -164,7 +166,7 @@ class ShutdownHandle:
 
     def _close_in_thread(self) -> None:
         try:
-            close_all(self._pools, self._seconds)
+            close_all(self._pools, self._seconds, self._begun)
         finally:
             self._closed()
 
@@ -239,6 +241,7 @@ class ShutdownHandle:
     def _rearm(self) -> None:
         self._number = 0
         self._baton = deque([None])
+        self._begun = Bell()  # newcomers are refused
         self._over = Bell()  # the pools are closed
         self._gone = Bell()  # and the signal is handed on
 
@@ -262,10 +265,11 @@ class _TellingBell(Bell):
         self._tell()
 
 
-def close_all(pools: list[Any], seconds: float) -> None:
+def close_all(pools: list[Any], seconds: float, begun: Bell) -> None:
     """Close pools, all within ``seconds``; whatever one of them raises. For a thread of its own."""
     for pool in pools:
         pool._step(pool._ledger.begin_close)
+    begun.set()
     began = [pool._now() for pool in pools]
     for pool, then in zip(pools, began, strict=True):
         try:
@@ -283,6 +287,10 @@ def tell_cut_off(pool: Any, seconds: float) -> None:
 # What may be given
 
 
+_MOMENT = 0.05
+"""Seconds that the handler gives its thread, which needs some microseconds to make the pools refuse newcomers. It needs
+all of them only if this thread, or one that waits for it, is inside a pool."""
+
 _NUDGES = 20
 _NUDGE_PAUSE = 0.1
 """How often, and after how many seconds each, the main thread is told again that it may hand the signal on."""
@@ -293,12 +301,16 @@ _LOOPS = ("asyncio.unix_events", "uvloop")
 _OTHER_SIDE = "for asyncio pools and clients use resilient_redis.asyncio.close_on_signals"
 
 
-def check_main_thread() -> None:
-    """Signals are caught by the main thread.
+def check_place() -> None:
+    """Signals are caught by the main thread, and by nobody under uWSGI, which counts on its own handlers.
 
     Raises:
-        ConfigError: this is another one.
+        ConfigError: not here.
     """
+    if "uwsgi" in sys.modules:
+        raise ConfigError(
+            "close_on_signals: uWSGI keeps its signals to itself; close the pools in uwsgi.atexit instead"
+        )
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError("close_on_signals: only the main thread can catch signals; call it there")
 
@@ -361,8 +373,8 @@ def check_before(number: int, before: Any) -> None:
     """
     if before is None:
         raise ConfigError(
-            f"{_name(number)} is handled by C code (uWSGI?), which could not get it back; close the pools in a hook of "
-            "the server's own"
+            f"{_name(number)} is handled by C code, which could not get it back; close the pools in a hook of that "
+            "program's own"
         )
     if str(getattr(before, "__module__", None)).startswith(_LOOPS):
         raise ConfigError(

@@ -94,6 +94,8 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
             DialFailedError: the server did not answer somebody else's dial just now.
             redis.ConnectionError: it did not answer ours.
         """
+        if not fork.witness[0]:
+            fork.catch_up()
         slot = self._ledger.take(self._now())
         try:
             if slot is None or self._careful or slot.idled > self._validate_after or slot.probe():
@@ -110,6 +112,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
             timeout: seconds; ``None``: the option ``acquire_timeout``; 0: only what is idle.
             priority: ``"high"``, ``"normal"``, ``"low"`` or a number; ``None``: that of the context.
         """
+        self._checkpid()
         rank = current_priority.get() if priority is None else parse_priority(priority)
         patience = self._patience if timeout is None else parse_duration(timeout, "timeout")
         return self._borrow(deadline_of(self._now(), patience), rank)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -20,10 +22,11 @@ import redis.connection
 from redis.cache import CacheConfig
 from test_fork_helpers import Child, client_ids, forked, shared_with_parent, sockets_to
 
+import resilient_redis.asyncio
 from resilient_redis import Bulkhead, CircuitBreaker, PoolClosedError, ResilientConnectionPool, ResilientRedis, Retry
 from resilient_redis import Timeout as CallTimeout
 from resilient_redis.connections import observed
-from resilient_redis.pool import maintenance
+from resilient_redis.pool import fork, maintenance
 from resilient_redis.pool.budgets import HostBudget
 from resilient_redis.pool.fork import InheritedConnectionError
 from resilient_redis.testing import EmbeddedServer
@@ -205,7 +208,7 @@ def test_a_child_that_collects_garbage_and_ends_in_an_orderly_way_disturbs_nobod
                 gc.collect()
             except BaseException:
                 os._exit(1)
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # pytest's own summary is not wanted twice
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - pytest's own summary is not wanted twice
             os.execv(sys.executable, [sys.executable, "-c", "pass"])  # and what was inherited must not get through
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         watching.multi()
@@ -228,7 +231,7 @@ def test_an_open_pubsub_is_of_no_use_in_the_child_and_goes_on_in_the_parent(serv
 
     def child() -> list[str]:
         told = []
-        for attempt in (lambda: news.get_message(timeout=0.2), lambda: news.subscribe("other"), lambda: news.ping()):
+        for attempt in (lambda: news.get_message(timeout=0.2), lambda: news.subscribe("other"), news.ping):
             with pytest.raises(InheritedConnectionError, match="parent") as caught:
                 attempt()
             told.append(caught.value.delivery)
@@ -383,7 +386,7 @@ def _in_a_worker(number: int) -> tuple[int, int, bytes]:
 
 
 def test_a_multiprocessing_pool(server: EmbeddedServer) -> None:
-    global _shared
+    global _shared  # noqa: PLW0603 - multiprocessing finds it by its name
     _shared = ResilientRedis.from_url(server.url, policies=[Retry()])
     parents = _shared.client_id()
     with Load(server.url) as load, multiprocessing.get_context("fork").Pool(4) as workers:
@@ -644,7 +647,7 @@ def test_places_in_a_bulkhead_are_the_parents_own(server: EmbeddedServer) -> Non
     thread = threading.Thread(target=client.blpop, args=("nothing", 1))
     thread.start()
     assert _until(lambda: _blocked(server))
-    assert forked(lambda: client.ping()) is True
+    assert forked(client.ping) is True
     thread.join()
     client.connection_pool.close()
 
@@ -674,3 +677,95 @@ def test_descriptors_do_not_pile_up(server: EmbeddedServer) -> None:
 
     assert forked(child) == 1
     client.connection_pool.close()
+
+
+# Forks that Python does not hear of: uWSGI's
+
+
+class ForkedInC(Child):
+    """A child in which none of Python's hooks is run."""
+
+    fork = staticmethod(lambda: ctypes.PyDLL(None).fork())
+
+
+@pytest.fixture(params=["memory", "process id"])
+def witness(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a child is noticed: by memory that is empty there, or by its process id."""
+    if request.param == "process id":
+        monkeypatch.setattr(fork, "witness", fork._PidWitness())
+    elif isinstance(fork.witness, fork._PidWitness):
+        pytest.skip("this system has no such memory")
+
+
+@pytest.mark.usefixtures("witness")
+def test_a_fork_without_hooks(server: EmbeddedServer) -> None:
+    purse: Any = Purse()
+    client = ResilientRedis.from_url(server.url, policies=[], max_connections=3, budget=purse, background=False)
+    parents = client.client_id()
+
+    def child() -> list[Any]:
+        assert fork.witness[0] == 0
+        mine = client.client_id()
+        assert fork.witness[0]
+        assert client.client_id() == mine
+        below = ForkedInC(lambda: [client.client_id(), shared_with_parent(server.port)]).wait()
+        return [[mine, shared_with_parent(server.port)], below, purse.heard]
+
+    (mine, shared), (below, shared_below), heard = ForkedInC(child).wait()
+    assert (shared, shared_below) == (0, 0)
+    assert len({parents, mine, below}) == 3
+    assert heard == ["attach", "take", "after_fork", "attach", "take"]
+    assert client.client_id() == parents
+    client.connection_pool.close()
+
+
+@pytest.mark.usefixtures("witness")
+@pytest.mark.parametrize("ask", ["acquire", "close", "disconnect", "warm_up"])
+def test_whatever_is_asked_first_after_a_fork_without_hooks(own_server: EmbeddedServer, ask: str) -> None:
+    pool = ResilientConnectionPool.from_url(own_server.url, max_connections=3, min_idle=1)
+    lent = pool.get_connection()
+    pool.release(pool.get_connection())
+    parents = client_ids(own_server)
+
+    def child() -> int:
+        getattr(pool, ask)()
+        return shared_with_parent(own_server.port)
+
+    assert ForkedInC(child).wait() == 0
+    assert client_ids(own_server) == parents
+    lent.send_command("PING")
+    assert lent.read_response() == b"PONG"
+    pool.release(lent)
+    pool.close()
+
+
+def test_a_fork_without_hooks_leaves_the_upkeep_thread_behind_too(server: EmbeddedServer) -> None:
+    """uWSGI with threads: the master may have one."""
+
+    def parent() -> list[str]:
+        client = ResilientRedis.from_url(server.url, policies=[], min_idle=2, maintenance_interval=0.05)
+        assert _until(lambda: client.connection_pool.stats().available >= 2)
+
+        def child() -> bool:
+            client.ping()
+            return _until(lambda: client.connection_pool.stats().available >= 2)
+
+        return ["kept warm" if ForkedInC(child).wait() else "cold" for _ in range(3)]
+
+    assert forked(parent) == ["kept warm"] * 3
+
+
+def test_asyncio_after_a_fork_without_hooks(server: EmbeddedServer) -> None:
+    client = resilient_redis.asyncio.ResilientRedis.from_url(server.url, policies=[])
+
+    async def ask() -> int:
+        return int(await client.client_id())
+
+    def parent() -> list[int]:
+        loop = asyncio.new_event_loop()
+        mine = loop.run_until_complete(ask())
+        theirs = ForkedInC(lambda: asyncio.run(ask())).wait()
+        return [mine, theirs, loop.run_until_complete(ask())]
+
+    mine, theirs, again = forked(parent)
+    assert mine == again != theirs

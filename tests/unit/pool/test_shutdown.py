@@ -8,9 +8,11 @@ from __future__ import annotations
 import _thread
 import asyncio
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -228,6 +230,12 @@ def test_what_c_code_handles_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> N
         close_on_signals(make_pool(), signals=[ONE])
 
 
+def test_uwsgi_keeps_its_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", ModuleType("uwsgi"))
+    with pytest.raises(ConfigError, match=r"close the pools in uwsgi\.atexit"):
+        close_on_signals(make_pool(), signals=[ONE])
+
+
 async def test_what_a_loop_handles_is_the_loops() -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(ONE, print)
@@ -282,6 +290,19 @@ def test_what_is_lent_comes_back_then_the_signal_goes_on(heard: Heard, backgroun
     assert signal.getsignal(ONE) is signal.getsignal(TWO) is heard
     signal.raise_signal(ONE)
     assert heard == [ONE, ONE]
+
+
+def test_newcomers_are_refused_from_the_very_moment_on(heard: Heard, background: bool) -> None:
+    for _ in range(50):
+        pool = make_pool(background=background)
+        connection = pool.get_connection()
+        close_on_signals(pool, timeout=5, signals=[ONE])
+        signal.raise_signal(ONE)
+        with pytest.raises(PoolClosedError):
+            pool.get_connection()
+        pool.release(connection)
+        assert until(lambda: heard)
+        heard.clear()
 
 
 def test_with_nothing_lent_it_goes_on_at_once(heard: Heard, background: bool) -> None:
@@ -381,7 +402,7 @@ def test_ctrl_c_ends_in_a_keyboard_interrupt(background: bool) -> None:
     connection = pool.get_connection()
     signal.raise_signal(signal.SIGINT)
     assert until(lambda: pool.stats().state == "draining")
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it comes in the middle of anything
+    with pytest.raises(KeyboardInterrupt):
         pool.release(connection)
         time.sleep(5)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -425,8 +446,6 @@ def test_it_comes_while_this_thread_borrows_and_gives_back(heard: Heard, backgro
 
 
 def _borrow_and_give_back(pool: Any, moment: int) -> bool:
-    import sys
-
     left = moment
     folder = shutdown.__file__.rpartition("/")[0]
 
