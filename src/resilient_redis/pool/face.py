@@ -39,6 +39,10 @@ _REFUSED: dict[str, tuple[type[RejectedError], str]] = {
 }
 
 
+JUST_USED = 0.001
+"""Seconds for which a connection that came back counts as alive, whatever ``validate_after`` says: what is handed from
+one borrower straight to the next one, perhaps late in that one's patience, must not be put to the test again."""
+
 USUAL_DIAL = 5.0
 """Seconds that a dial may take where nothing else is said; redis-py 8's own default."""
 
@@ -61,7 +65,7 @@ class PoolFace:
         self._clock = clock or SYSTEM_CLOCK
         self._now = self._clock.monotonic
         self._patience = _seconds(options.acquire_timeout)
-        self._validate_after = _forever(options.validate_after)
+        self._validate_after = max(_forever(options.validate_after), JUST_USED)
         self._leak_threshold = options.leak_threshold
         self._own_dials = own_dials
         self.events = Events()

@@ -27,7 +27,7 @@ from resilient_redis.errors import RejectedError
 from resilient_redis.events import logger
 
 _WIPEONFORK = 18
-"""``MADV_WIPEONFORK``, which Python's ``mmap`` does not name: a child finds zeros in this memory. Linux 4.14 and later."""
+"""``MADV_WIPEONFORK``, which Python's ``mmap`` does not name: a child finds zeros in this memory. Since Linux 4.14."""
 
 
 class _PidWitness:

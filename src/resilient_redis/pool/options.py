@@ -48,7 +48,8 @@ class PoolOptions:
             default 1800, HikariCP's: long enough to cost nothing, short enough to follow a moved server name.
             ``None``: no limit.
         validate_after: a connection that was idle for this long is asked with a PING before it is lent; default 15,
-            shorter than any idle limit of the usual load balancers. 0: always. ``None``: never. The free check
+            shorter than any idle limit of the usual load balancers. 0: always, unless it has
+            just come back. ``None``: never. The free check
             (is there something to read?) is made every time.
         leak_threshold: a borrowed connection that is out for longer is reported with the place in the code that
             borrowed it. Default ``None``: off, and free.

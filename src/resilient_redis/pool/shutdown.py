@@ -204,7 +204,7 @@ class ShutdownHandle:
             self._end()
 
     def _end(self) -> None:
-        """Close the pools, whatever is still lent. Only the first call counts: closing a pool tells that it is quiet."""
+        """Close the pools, whatever is still lent. Only the first call counts: each pool tells when it is quiet."""
         try:
             self._baton.pop()
         except IndexError:
@@ -338,10 +338,10 @@ def _why_not(item: Any, pool: Any, wanted: type[Any], other_side: str) -> str:
     if type(pool).__name__ == wanted.__name__:
         return f"{name} is of the other kind; {other_side}"
     if isinstance(pool, (redis.ConnectionPool, redis.asyncio.ConnectionPool)):
+        package = "resilient_redis.asyncio" if issubclass(wanted, redis.asyncio.ConnectionPool) else "resilient_redis"
         return (
-            f"{name} cannot be drained; make it a {wanted.__module__.partition('.')[0]}."
-            f"{'asyncio.' if issubclass(wanted, redis.asyncio.ConnectionPool) else ''}{wanted.__name__}, or call its own "
-            "disconnect() when the process ends"
+            f"{name} cannot be drained; make it a {package}.{wanted.__name__}, or call its own disconnect() when the "
+            "process ends"
         )
     return f"{name} is no pool and no client; give a {wanted.__name__}, or a client over one"
 
@@ -378,8 +378,8 @@ def check_before(number: int, before: Any) -> None:
         )
     if str(getattr(before, "__module__", None)).startswith(_LOOPS):
         raise ConfigError(
-            f"an event loop handles {_name(number)}; use resilient_redis.asyncio.close_on_signals in that loop, or call "
-            "this before the loop takes the signal"
+            f"an event loop handles {_name(number)}; use resilient_redis.asyncio.close_on_signals in that loop, or "
+            "call this before the loop takes the signal"
         )
 
 

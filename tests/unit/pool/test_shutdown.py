@@ -430,8 +430,11 @@ def test_it_comes_in_the_middle_of_a_step_of_the_pool(heard: Heard, background: 
     assert pool.stats().state == "closed"
 
 
-def test_it_comes_while_this_thread_borrows_and_gives_back(heard: Heard, background: bool) -> None:
+def test_it_comes_while_this_thread_borrows_and_gives_back(
+    heard: Heard, background: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At every line of the pool's code that runs in a borrow and a return."""
+    monkeypatch.setattr(shutdown, "_MOMENT", 0.001)
     lines = 0
     for moment in range(10_000):
         pool = make_pool(background=background, acquire_timeout=1)
