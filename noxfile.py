@@ -36,6 +36,13 @@ def redis_py(session: nox.Session, version: str) -> None:
 
 
 @nox.session(python="3.11")
+def soaks(session: nox.Session) -> None:
+    """The long tests, which the default suite leaves out: half an hour."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "slow", "--timeout=600", *session.posargs)
+
+
+@nox.session(python="3.11")
 def pure_python_parser(session: nox.Session) -> None:
     """The server tests without hiredis: redis-py's own parser reads the replies."""
     session.install(".[test]")

@@ -15,6 +15,7 @@ from redis.event import AsyncAfterConnectionReleasedEvent, AsyncReAuthConnection
 
 from resilient_redis.connections.aio_cleanliness import dirt
 from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.fork_gate import CONNECTING, fork_gate
 from resilient_redis.errors import PoolTimeoutError
 from resilient_redis.events import logger
 from resilient_redis.pool import fork
@@ -119,7 +120,8 @@ class RedisSide:
     def make_connection(self) -> Any:
         """A connection object, not open yet and not counted: the ledger counts."""
         self._look_for_metrics()
-        connection = self.connection_class(**self.connection_kwargs)
+        with fork_gate.inside(CONNECTING):  # redis-py imports late, and imports take locks
+            connection = self.connection_class(**self.connection_kwargs)
         self._made.add(connection)
         return connection
 

@@ -7,18 +7,20 @@ changed since the last look is counted: so nothing can drift, and a pool without
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from typing import Any
 
 
 def metrics_are_on() -> bool:
     """Has somebody switched redis-py's metrics on? Before redis-py 7.4 there are none that a pool has to tell of."""
-    try:
-        from redis.observability.providers import get_observability_instance
-        from redis.observability.recorder import record_connection_count  # noqa: F401
-    except ImportError:
+    # Not by an import: where there is nothing to import, each dial would try anew and take a lock for it, and a child
+    # that is forked in that moment would wait for it for ever. Whoever switches metrics on has imported these.
+    providers = sys.modules.get("redis.observability.providers")
+    recorder = sys.modules.get("redis.observability.recorder")
+    if providers is None or not hasattr(recorder, "record_connection_count"):
         return False
-    return bool(get_observability_instance().is_enabled())
+    return bool(providers.get_observability_instance().is_enabled())
 
 
 class Meter:

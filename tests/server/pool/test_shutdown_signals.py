@@ -35,7 +35,7 @@ THREADS = """
     r.ping()
 
     def say(*words):
-        print(*words, flush=True)
+        os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # in one piece, whatever comes in between
 
     def long_job():
         with r.lease() as one:
@@ -68,7 +68,7 @@ ASYNCIO = """
     url, job, timeout, _ = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4]
 
     def say(*words):
-        print(*words, flush=True)
+        os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # in one piece, whatever comes in between
 
     async def main():
         r = ResilientRedis.from_url(url, policies=[], socket_timeout=None)
