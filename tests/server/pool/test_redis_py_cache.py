@@ -131,11 +131,9 @@ def test_what_a_command_makes_of_it_is_seen_through_the_proxy(pool: ResilientCon
     assert pool.stats().closes == {"multi": 1}
     lent = pool.get_connection()
     lent.send_command("PING")
-    time.sleep(0.02)
-    pool.release(lent)
-    assert pool.stats().available == 1  # its reply is on the way: found when it is borrowed
+    pool.release(lent)  # its reply is on the way
+    assert pool.stats().closes == {"multi": 1, "unread": 1}
     assert redis.Redis(connection_pool=pool).set("k", "1")
-    assert sum(pool.stats().closes.values()) == 2
 
 
 def test_a_connection_that_ends_takes_the_cache_with_it(pool: ResilientConnectionPool, other: Any) -> None:
