@@ -14,14 +14,14 @@ from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import logger
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
-from resilient_redis.pool.shutdown import (
+from resilient_redis.pool.shutdown import tell_cut_off
+from resilient_redis.pool.signal_checks import (
     USUAL_SIGNALS,
     cannot_catch,
     check_before,
     check_place,
     check_signals,
     pools_of,
-    tell_cut_off,
 )
 
 _OTHER_SIDE = "for pools and clients of threads use resilient_redis.close_on_signals"

@@ -10,6 +10,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import sys
 import threading
 import time
@@ -192,31 +193,26 @@ def test_the_parents_connections_and_books_stay_as_they_were(own_server: Embedde
     pool.close()
 
 
-def test_a_child_that_collects_garbage_and_ends_in_an_orderly_way_disturbs_nobody(server: EmbeddedServer) -> None:
-    """Finalisers, ``atexit`` and the interpreter's own end run in this child."""
+def test_finalisers_in_the_child_disturb_nobody(server: EmbeddedServer) -> None:
     client = ResilientRedis.from_url(server.url, policies=[], max_connections=3)
-    subscribed = client.pubsub()
-    subscribed.subscribe("news")
-    assert subscribed.get_message(timeout=2)["type"] == "subscribe"
-    with client.pipeline() as watching:
-        watching.watch("k")
-        pid = os.fork()
-        if pid == 0:
-            try:
-                use(client)
-                del subscribed, watching
-                gc.collect()
-            except BaseException:
-                os._exit(1)
-            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - pytest's own summary is not wanted twice
-            os.execv(sys.executable, [sys.executable, "-c", "pass"])  # and what was inherited must not get through
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        watching.multi()
-        watching.set("k", "v")
-        assert watching.execute() == [True]
+    held: dict[str, Any] = {"news": client.pubsub(), "pipe": client.pipeline()}
+    held["news"].subscribe("news")
+    assert held["news"].get_message(timeout=2)["type"] == "subscribe"
+    held["pipe"].watch("k")
+
+    def child() -> int:
+        use(client)
+        held.clear()
+        gc.collect()
+        return client.connection_pool.stats().borrowed
+
+    assert forked(child) == 0
+    held["pipe"].multi()
+    held["pipe"].set("k", "v")
+    assert held["pipe"].execute() == [True]
     client.publish("news", "hello")
-    assert subscribed.get_message(timeout=2)["data"] == b"hello"
-    subscribed.close()
+    assert held["news"].get_message(timeout=2)["data"] == b"hello"
+    held["news"].close()
     client.connection_pool.close()
 
 
@@ -466,6 +462,42 @@ def test_no_descriptor_is_left_at_the_fork(server: EmbeddedServer) -> None:
         return status
 
     assert forked(crowded) == 0
+
+
+def test_sockets_are_severed_though_no_descriptor_is_left() -> None:
+    def crowded() -> list[bool]:
+        pairs = [socket.socketpair() for _ in range(3)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        with pytest.raises(OSError):
+            while True:
+                os.dup(0)
+        fork.sever([ours.fileno() for ours, _ in pairs])
+        for ours, _ in pairs:
+            with pytest.raises(OSError):
+                ours.send(b"x")
+        return [theirs.recv(1) == b"" for _, theirs in pairs]
+
+    assert forked(crowded) == [True] * 3
+
+
+def test_a_fork_while_tls_shakes_hands_with_nobody(
+    peer: Callable[..., Any], tls_files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fork does not wait for ever for such a dial; its socket is closed in the child all the same."""
+    monkeypatch.setattr(observed, "SHAKING_HANDS", 0.05)
+    monkeypatch.setattr(observed, "CONNECTING", 0.05)
+    went = threading.Event()
+    silent = peer(lambda _: went.wait(10))
+    pool = ResilientConnectionPool.from_url(f"rediss://127.0.0.1:{silent.port}?ssl_ca_certs={tls_files.ca}")
+    thread = threading.Thread(target=_fails, args=(pool.get_connection,))
+    thread.start()
+    assert _until(lambda: sockets_to(silent.port))
+    time.sleep(0.1)
+    assert forked(lambda: shared_with_parent(silent.port)) == 0
+    went.set()
+    silent.close()
+    thread.join()
+    pool.close()
 
 
 @pytest.mark.usefixtures("patient")

@@ -274,6 +274,28 @@ async def test_a_childs_signal_does_not_reach_the_parents_loop(server: EmbeddedS
     await client.connection_pool.aclose()
 
 
+async def test_a_childs_signal_does_not_reach_the_parents_loop_though_the_child_has_a_handler(
+    server: EmbeddedServer,
+) -> None:
+    import asyncio
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    client = AsyncRedis.from_url(server.url, policies=[])
+    await client.ping()
+    with aio_close_on_signals(client, timeout=5) as handle:
+
+        def child() -> str:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return "went on"
+
+        assert await Child(child).await_() == "went on"
+        await asyncio.sleep(0.1)
+        assert not handle.closing
+        assert await client.ping()
+    signal.signal(signal.SIGTERM, before)
+    await client.connection_pool.aclose()
+
+
 # Closing without signals
 
 

@@ -439,8 +439,10 @@ def test_it_comes_while_this_thread_borrows_and_gives_back(
     for moment in range(10_000):
         pool = make_pool(background=background, acquire_timeout=1)
         del heard[:]
+        began = time.monotonic()
         with close_on_signals(pool, timeout=5, signals=[ONE]):
             seen, lines = _borrow_and_give_back(pool, moment), moment
+        assert time.monotonic() - began < 3, moment  # it did not have to be rescued at the end of the block
         assert not seen or until(lambda: heard == [ONE]), moment
         assert pool.stats().borrowed == 0, moment
         if not seen:
@@ -675,6 +677,25 @@ async def test_asyncio_what_is_lent_comes_back_then_the_signal_goes_on(heard: He
     assert signal.getsignal(ONE) is signal.getsignal(TWO) is heard
     handle.uninstall()
     assert signal.getsignal(ONE) is heard
+
+
+async def test_asyncio_newcomers_are_refused_from_the_very_moment_on(heard: Heard) -> None:
+    pool = make_async_pool()
+    handle = aio_close_on_signals(pool, timeout=5, signals=[ONE])
+    handle._on_signal(ONE)  # as the loop calls it
+    assert pool.stats().state == "draining"
+    assert await aio_until(lambda: heard == [ONE])
+
+
+async def test_asyncio_closing_begins_before_anything_is_waited_for() -> None:
+    pool = make_async_pool()
+    go = asyncio.Event()
+    pool._on_close = go.wait  # redis-py's, which ends its maintenance tasks
+    closing = asyncio.create_task(pool.aclose())
+    await asyncio.sleep(0)
+    assert pool.stats().state == "draining"
+    go.set()
+    assert await closing
 
 
 async def test_asyncio_who_waits_already_is_served(heard: Heard) -> None:
