@@ -21,6 +21,31 @@ DELIVERY_RANK: dict[str, int] = {"not_sent": 0, "rejected": 1, "unknown": 2}
 """From the best known to the least known; an error carries the worst over all its attempts."""
 
 
+class CommandClass(enum.StrEnum):
+    """What comes of it if a command runs twice although it was asked for once.
+
+    The idea of such a ladder is StackExchange.Redis's (``CommandRetry``, version 3.1).
+
+    >>> CommandClass("idempotent").rank < CommandClass.ACCUMULATING.rank
+    True
+    """
+
+    rank: int
+
+    READ = "read"  # changes nothing
+    IDEMPOTENT = "idempotent"  # the second run leaves the same state and gives the same reply: SET
+    CHECKED = "checked"  # the same state, but another reply: DEL, SADD, SET NX
+    ACCUMULATING = "accumulating"  # each run adds to the state: INCR, RPUSH
+    CONNECTION = "connection"  # changes what the connection is: WATCH, SELECT
+    ADMIN = "admin"  # changes the server: CONFIG SET, FLUSHALL
+    UNKNOWN = "unknown"  # scripts, and what is in no table: unsafe
+
+
+for _place, _class in enumerate(CommandClass):
+    # An attribute rather than a table: hashing an enum member is a Python call.
+    _class.rank = _place
+
+
 class Kind(enum.StrEnum):
     """Why a call failed.
 
@@ -66,6 +91,22 @@ NO_DEADLINE = float("inf")
 NO_OVERRIDES: Any = MappingProxyType({})
 
 
+class LeftBehind(msgspec.Struct, frozen=True, eq=False):
+    """A connection that a command was sent over without an answer: the command may still arrive.
+
+    Attributes:
+        server_id: the server's number of that connection; ``None`` where the server did not tell.
+        address: our end of it, as the server would write it; ``""`` where it is not known.
+        opened: reading of the monotonic clock of the system when it was opened.
+        lost: the connection broke, so what had not arrived is most likely lost; else there was no answer in time.
+    """
+
+    server_id: int | None
+    address: str
+    opened: float
+    lost: bool
+
+
 class Call(msgspec.Struct, eq=False):  # a Struct because its constructor is C: one is made per failing call
     """One call on its way through the pipeline.
 
@@ -74,7 +115,7 @@ class Call(msgspec.Struct, eq=False):  # a Struct because its constructor is C: 
         target: ``"command"``, ``"pipeline"``, ``"pubsub"`` or ``"callable"``.
         args: the arguments as given. They hold keys and values: use them, never log them.
         options: the keyword arguments as given.
-        repeatable: it may run again although the first one may have run (a plain read).
+        command_class: what comes of it if it runs twice.
         maskable: may a fallback value stand for its reply? ``"yes"``, ``"if_told"`` (a write), or ``"never"``.
         stateful: it runs on a connection that holds state (WATCH, MULTI, a single-connection client).
         size: number of commands in a pipeline, else 1.
@@ -85,13 +126,15 @@ class Call(msgspec.Struct, eq=False):  # a Struct because its constructor is C: 
         retries_outside: a pipeline around this one repeats already, so a `Retry` here stands aside.
         fallback_outside: a fallback around this one is nearer to the user, so one here stands aside.
         overrides: what ``overrides(...)`` sets for this call; empty otherwise.
+        left_behind: connections over which earlier attempts sent it without an answer; see `LeftBehind`.
+        trace: a line for each attempt that failed.
     """
 
     name: str
     target: str
     args: tuple[Any, ...] = ()
     options: dict[str, Any] | None = None
-    repeatable: bool = False
+    command_class: CommandClass = CommandClass.UNKNOWN
     maskable: Maskable = "if_told"
     stateful: bool = False
     size: int = 1
@@ -102,6 +145,8 @@ class Call(msgspec.Struct, eq=False):  # a Struct because its constructor is C: 
     retries_outside: bool = False
     fallback_outside: bool = False
     overrides: Any = NO_OVERRIDES
+    left_behind: list[LeftBehind] = []
+    trace: list[str] = []
 
     def __repr__(self) -> str:
         """The name and the numbers; never the arguments."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self, cast
 
 import redis
 import redis.client
 
+from resilient_redis.calls import LeftBehind
 from resilient_redis.client_base import ResilientClient, separate_ours
+from resilient_redis.client_lock import ResilientLock
 from resilient_redis.client_pipeline import ResilientPipeline
 from resilient_redis.client_pubsub import ResilientPubSub
 from resilient_redis.clock import Clock
@@ -25,7 +27,7 @@ from resilient_redis.pool.adoption import leased, make_resilient, separate_optio
 from resilient_redis.pool.priority import Priority
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt, no_redis_retries
-from resilient_redis.transport.surfaces import CommandSurface
+from resilient_redis.transport.surfaces import CommandSurface, ReadBackSurface
 
 
 class ResilientRedis(ResilientClient, redis.Redis):
@@ -41,6 +43,9 @@ class ResilientRedis(ResilientClient, redis.Redis):
             together take at most twice the timeout, and 5 s at least. ``[]``: one attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
         clock: the policies' source of time, for tests; the pool goes by real time, as sockets do.
+        commands: what commands do that are not in our tables, such as a module's of your own:
+            ``{"MYMOD.INCR": "accumulating"}``; a class of `CommandClass`. It says whether they may be repeated after a
+            lost reply. ``None``: nothing to add; unknown ones are never repeated then.
         **kwargs: as for ``redis.Redis``, and the options of the pool by name (``min_idle``, ``acquire_timeout`` …: see
             `resilient_redis.PoolOptions`). ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
             same backoff and number of tries, under our rules of what may be repeated.
@@ -65,6 +70,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
+        commands: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         owns_pool = kwargs.get("connection_pool") is None
@@ -73,7 +79,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
         super().__init__(*args, **separate_ours(kwargs, no_redis_retries))
         if owns_pool:
             make_resilient(self.connection_pool, options)
-        self._guard(policies, listeners, clock, owns_pool=owns_pool)
+        self._guard(policies, listeners, clock, commands, owns_pool=owns_pool)
         self._prepare()
         if single:
             # Only now is the pool ready: the one connection must be an observing one. Through redis-py's own
@@ -99,6 +105,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
+        commands: Mapping[str, str] | None = None,
         single_connection_client: bool = False,
         **kwargs: Any,
     ) -> Self:
@@ -113,6 +120,7 @@ class ResilientRedis(ResilientClient, redis.Redis):
             policies=policies,
             listeners=listeners,
             clock=clock,
+            commands=commands,
             single_connection_client=single_connection_client,
         )
         client.auto_close_connection_pool = True
@@ -160,6 +168,25 @@ class ResilientRedis(ResilientClient, redis.Redis):
         """One command through the policies."""
         allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
         return call(self._plan, self._commands, (self, args), options, allowance)
+
+    def lock(
+        self,
+        name: Any,
+        timeout: float | None = None,
+        sleep: float = 0.1,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        lock_class: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """As redis-py's, with a `ResilientLock` that finds out what became of a lost reply."""
+        lock_class = lock_class or ResilientLock
+        return super().lock(name, timeout, sleep, blocking, blocking_timeout, lock_class, *args, **kwargs)
+
+    def _get_behind(self, name: Any, behind: list[LeftBehind]) -> Any:
+        """GET, once these connections are cut off, so that nothing more arrives over them."""
+        return call(self._plan, ReadBackSurface(self._commands, behind), (self, ("GET", name)), {})
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:
         """A pipeline that goes through the policies as one unit."""

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any, Self
 
 from resilient_redis.clock import Clock
+from resilient_redis.commands.lookup import parse_marks
 from resilient_redis.durations import Duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Listener
@@ -37,10 +38,18 @@ class ResilientClient:
     from_url: Callable[..., Any]  # both clients'
 
     def _guard(
-        self, policies: Sequence[Policy] | None, listeners: Iterable[Listener], clock: Clock | None, *, owns_pool: bool
+        self,
+        policies: Sequence[Policy] | None,
+        listeners: Iterable[Listener],
+        clock: Clock | None,
+        commands: Mapping[str, str] | None,
+        *,
+        owns_pool: bool,
     ) -> PoolState:
         """Find the plan of this client; called at the end of the constructors."""
         state = adopt(self.connection_pool, clock)
+        if commands is not None:
+            state.marks = parse_marks(commands)
         if policies is not None:
             chosen = _given_policies(state, policies)
         else:
@@ -127,10 +136,27 @@ class ResilientClient:
         timeout: Duration | None = None,
         deadline: Duration | None = None,
         attempts: int | None = None,
-        **fallback: Any,
+        **more: Any,
     ) -> Iterator[None]:
-        """Other numbers for this client's calls inside the block; see `ResiliencePipeline.overrides`."""
-        values = check_overrides(timeout, deadline, attempts, fallback)
+        """Other numbers for this client's calls inside the block, in this thread or task.
+
+        Args:
+            timeout: seconds for every `Timeout` of the stack instead of its own.
+            deadline: seconds from each call's start to its end, whatever the policies say; it only shortens.
+            attempts: for every `Retry` instead of its own; 1 turns repeating off.
+            more: ``fallback=value``: what `Fallback` answers; ``repeat="never"``: up to which class a command may be
+                repeated after a lost reply (see `Retry`); ``commands={"MYMOD.INCR": "accumulating"}``: what commands
+                do, as in the constructor.
+
+        Raises:
+            ConfigError: an unknown name, or a value out of its range.
+
+        >>> from resilient_redis import ResilientRedis
+        >>> r = ResilientRedis()
+        >>> with r.overrides(repeat="always", timeout="100ms"):
+        ...     pass  # r.incr("visits"): after a lost reply it is counted again, perhaps twice
+        """
+        values = check_overrides(timeout, deadline, attempts, more, ("fallback", "repeat", "commands"))
         token = active_scope.set(override_scope(self._plan, values, active_scope.get()))
         try:
             yield

@@ -12,14 +12,20 @@ from resilient_redis.connections.observed import is_observed
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.sync_driver import call
 from resilient_redis.transport.describe_calls import pipeline_allowance
+from resilient_redis.transport.replies import (
+    ReplyReader,
+    delivery_of_pipeline,
+    delivery_of_transaction,
+    note_delivery,
+)
 from resilient_redis.transport.surfaces import PipelineSurface, StepSurface
 
 
 class ResilientPipeline(redis.client.Pipeline):
     """``redis.client.Pipeline`` whose ``execute()`` is one guarded unit; made by ``client.pipeline()``.
 
-    It is repeated only if it surely was not sent, or if all its commands are plain reads. Nothing is repeated once
-    its connection is watching.
+    It is repeated only if it surely was not applied, or if all its commands are reads. If a part of it ran, or may
+    have run, its error says ``delivery == "unknown"``. Nothing is repeated once its connection is watching.
     """
 
     def __init__(
@@ -58,8 +64,27 @@ class ResilientPipeline(redis.client.Pipeline):
 
     def annotate_exception(self, exception: Any, number: int, command: Any) -> None:
         """Say which command failed, without the keys and values that redis-py puts into the message."""
+        exception._word = str(exception.args[0]).split(" ", 1)[0]  # for `classify`: it is no longer in front
         message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"
         exception.args = (message, *exception.args[1:])
+
+    def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
+        """Send it; an error tells whether a part of it ran."""
+        reader: Any = ReplyReader(connection)
+        try:
+            return super()._execute_pipeline(reader, commands, raise_on_error)
+        except Exception:
+            note_delivery(delivery_of_pipeline(reader.errors, commands))
+            raise
+
+    def _execute_transaction(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
+        """Send it; an error tells whether it ran."""
+        reader: Any = ReplyReader(connection)
+        try:
+            return super()._execute_transaction(reader, commands, raise_on_error)
+        except Exception:
+            note_delivery(delivery_of_transaction(reader.errors, commands))
+            raise
 
     def _disconnect_raise_on_watching(self, conn: Any, error: Exception, *_: Any, **__: Any) -> None:
         """execute() lost its connection. Before EXEC was sent the watch is lost, and running it all again is safe;

@@ -107,6 +107,13 @@ class DialFailedError(RejectedError, redis.exceptions.ConnectionError):
     kind: ClassVar[Kind] = Kind.UNREACHABLE
 
 
+class FenceRefusedError(RejectedError, redis.exceptions.ConnectionError):
+    """A write was not repeated, because its first run may still arrive and cannot be kept from it.
+
+    It never leaves a client: the error of the first run does, with this one in its notes.
+    """
+
+
 class PoolReturnError(ResilienceError, KeyError):
     """A connection was given back that is not lent: twice, or to another pool. Nothing else came of it.
 

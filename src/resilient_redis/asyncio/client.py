@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import redis.asyncio
 
+from resilient_redis.asyncio.lock import ResilientLock
 from resilient_redis.asyncio.pipeline import ResilientPipeline
 from resilient_redis.asyncio.pubsub import ResilientPubSub
+from resilient_redis.calls import LeftBehind
 from resilient_redis.client_base import ResilientClient, separate_ours
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
@@ -24,7 +26,7 @@ from resilient_redis.pool.adoption import aio_leased, is_ours, make_resilient, s
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
 from resilient_redis.pool.priority import Priority
 from resilient_redis.transport.adopt import adopt, no_async_redis_retries
-from resilient_redis.transport.aio_surfaces import CommandSurface
+from resilient_redis.transport.aio_surfaces import CommandSurface, ReadBackSurface
 
 
 class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc] # redis-py's own bases disagree
@@ -40,6 +42,9 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
             together take at most twice the timeout, and 5 s at least. ``[]``: one attempt, nothing repeated.
         listeners: called for each event (see `resilient_redis.events`).
         clock: the policies' source of time, for tests; the pool goes by real time, as sockets do.
+        commands: what commands do that are not in our tables, such as a module's of your own:
+            ``{"MYMOD.INCR": "accumulating"}``; a class of `CommandClass`. It says whether they may be repeated after a
+            lost reply. ``None``: nothing to add; unknown ones are never repeated then.
         **kwargs: as for ``redis.asyncio.Redis``, and the options of the pool by name (``min_idle``,
             ``acquire_timeout`` …: see `resilient_redis.PoolOptions`). ``retry=`` of redis-py, without ``policies``,
             becomes our `Retry` with the same backoff and number of tries, under our rules of what may be repeated.
@@ -67,6 +72,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
+        commands: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         owns_pool = kwargs.get("connection_pool") is None
@@ -74,7 +80,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         super().__init__(*args, **separate_ours(kwargs, no_async_redis_retries))
         if owns_pool:
             make_resilient(self.connection_pool, options)
-        self._guard(policies, listeners, clock, owns_pool=owns_pool)
+        self._guard(policies, listeners, clock, commands, owns_pool=owns_pool)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -90,6 +96,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
+        commands: Mapping[str, str] | None = None,
         single_connection_client: bool = False,
         **kwargs: Any,
     ) -> Self:
@@ -104,6 +111,7 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
             policies=policies,
             listeners=listeners,
             clock=clock,
+            commands=commands,
             single_connection_client=single_connection_client,
         )
         client.auto_close_connection_pool = True
@@ -157,6 +165,25 @@ class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc
         """One command through the policies."""
         allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
         return await acall(self._plan, self._commands, (self, args), options, allowance)
+
+    def lock(
+        self,
+        name: Any,
+        timeout: float | None = None,
+        sleep: float = 0.1,
+        blocking: bool = True,
+        blocking_timeout: float | None = None,
+        lock_class: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """As redis-py's, with a `ResilientLock` that finds out what became of a lost reply."""
+        lock_class = lock_class or ResilientLock
+        return super().lock(name, timeout, sleep, blocking, blocking_timeout, lock_class, *args, **kwargs)
+
+    async def _get_behind(self, name: Any, behind: list[LeftBehind]) -> Any:
+        """GET, once these connections are cut off, so that nothing more arrives over them."""
+        return await acall(self._plan, ReadBackSurface(self._commands, behind), (self, ("GET", name)), {})
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:
         """A pipeline that goes through the policies as one unit."""

@@ -1,4 +1,4 @@
-"""Reads a command's name and arguments: may it be repeated, may a fallback answer it, how long does it block?"""
+"""Reads a command's name and arguments: may a fallback answer it, how long does it block?"""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from typing import Any
 
 from resilient_redis.calls import Maskable
-from resilient_redis.commands.tables import NEVER_MASKED, PLAIN_READS, REPEATABLE
+from resilient_redis.commands.table.blocking import BLOCKS
+from resilient_redis.commands.tables import NEVER_MASKED, PLAIN_READS
+from resilient_redis.commands.words import word
 
-_LAST_ARGUMENT_SECONDS = frozenset({"BLPOP", "BRPOP", "BRPOPLPUSH", "BLMOVE", "BZPOPMIN", "BZPOPMAX"})
-_FIRST_ARGUMENT_SECONDS = frozenset({"BLMPOP", "BZMPOP"})
-_LAST_ARGUMENT_MILLISECONDS = frozenset({"WAIT", "WAITAOF"})
-_BLOCK_OPTION = frozenset({"XREAD", "XREADGROUP"})
-
-_UPPER = _LAST_ARGUMENT_SECONDS | _FIRST_ARGUMENT_SECONDS | _LAST_ARGUMENT_MILLISECONDS | _BLOCK_OPTION
-_BOTH_CASES = _UPPER | frozenset(name.lower() for name in _UPPER)
+_BOTH_CASES = frozenset(BLOCKS) | frozenset(name.lower() for name in BLOCKS)
 BLOCKING: frozenset[str | bytes] = _BOTH_CASES | frozenset(name.encode() for name in _BOTH_CASES)
 """Names of commands that may block, in both cases, text and bytes, for one quick look before each command."""
+
+_CLAIMING = frozenset({"SET", "MSETEX", "HSETEX"})
+_CLAIMS = frozenset({"NX", "FNX", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
+"""Conditions whose reply says who won."""
 
 
 def command_name(args: tuple[Any, ...]) -> str:
@@ -34,15 +34,6 @@ def command_name(args: tuple[Any, ...]) -> str:
     return word.split(" ", 1)[0].upper()
 
 
-def is_repeatable(name: str) -> bool:
-    """May a command be sent again although the first one may have run? True only for reads.
-
-    >>> is_repeatable("GET"), is_repeatable("INCR"), is_repeatable("NO.SUCH")
-    (True, False, False)
-    """
-    return name in REPEATABLE
-
-
 def maskable(name: str, args: tuple[Any, ...]) -> Maskable:
     """May a fallback value stand for the reply?
 
@@ -55,17 +46,9 @@ def maskable(name: str, args: tuple[Any, ...]) -> Maskable:
         return "yes"
     if name in NEVER_MASKED:
         return "never"
-    if name == "SET" and _has_word(args[3:], "NX"):
+    if name in _CLAIMING and any(word(argument) in _CLAIMS for argument in args[3:]):
         return "never"
     return "if_told"
-
-
-def _has_word(args: tuple[Any, ...], word: str) -> bool:
-    return any(
-        (argument.decode("ascii", "replace") if isinstance(argument, bytes) else str(argument)).upper() == word
-        for argument in args
-        if isinstance(argument, (str, bytes))
-    )
 
 
 def blocking_time(args: tuple[Any, ...]) -> float:
@@ -76,27 +59,22 @@ def blocking_time(args: tuple[Any, ...]) -> float:
     >>> blocking_time(("BLPOP", "jobs", 5)), blocking_time(("BLPOP", "jobs", 0)), blocking_time(("GET", "k"))
     (5.0, inf, 0.0)
     """
-    name = command_name(args)
-    if name in _LAST_ARGUMENT_SECONDS:
-        return _blocks(args[len(args) - 1], 1.0)
-    if name in _FIRST_ARGUMENT_SECONDS and len(args) > 1:
-        return _blocks(args[1], 1.0)
-    if name in _LAST_ARGUMENT_MILLISECONDS:
-        return _blocks(args[len(args) - 1], 1000.0)
-    if name in _BLOCK_OPTION:
-        return _block_option(args)
-    return 0.0
+    found = BLOCKS.get(command_name(args))
+    if found is None:
+        return 0.0
+    if found.option:
+        return _after(found.option, args, found.per_second)
+    place = found.place if found.place > 0 else len(args) - 1
+    return _blocks(args[place], found.per_second) if 0 < place < len(args) else 0.0
 
 
-def _block_option(args: tuple[Any, ...]) -> float:
+def _after(option: str, args: tuple[Any, ...], per_second: float) -> float:
     for position, argument in enumerate(args[:-1]):
-        word = argument.decode("ascii", "replace") if isinstance(argument, bytes) else argument
-        if not isinstance(word, str):
-            continue
-        if word.upper() == "STREAMS":
+        name = word(argument)
+        if name == "STREAMS":
             break
-        if word.upper() == "BLOCK":
-            return _blocks(args[position + 1], 1000.0)
+        if name == option:
+            return _blocks(args[position + 1], per_second)
     return 0.0
 
 

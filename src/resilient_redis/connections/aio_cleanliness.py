@@ -47,6 +47,7 @@ def dirt(connection: Any) -> str | None:
             and stream._exception is None
             and not connection._states
             and not connection._owed
+            and not connection.replies_due
             and connection._dial is None
             and not connection._should_reconnect
             and not connection._writer._transport.is_closing()
@@ -86,7 +87,7 @@ def _dirt(connection: Any) -> str | None:
         return "lost"
     if isinstance(connection, Session) and connection.session is not None:
         return connection.session
-    if getattr(connection, "_owed", False):
+    if getattr(connection, "_owed", False) or getattr(connection, "replies_due", 0):
         return "unread"
     if soil_of(connection, stream) is not None:
         return "unread"

@@ -10,13 +10,18 @@ import builtins
 import contextlib
 import contextvars
 import functools
+import time
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio.connection as stock
 import redis.exceptions as rx
 
-from resilient_redis.calls import NO_DEADLINE
-from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.calls import NO_DEADLINE, LeftBehind
+from resilient_redis.connections import fencing
+from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, current_attempt
+from resilient_redis.connections.handshake import judged
+from resilient_redis.connections.observed import address_of
+from resilient_redis.connections.replies_due import RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -25,14 +30,19 @@ else:
     Base = object
 
 
-class ObservedConnection(Session, Base):
+class ObservedConnection(RepliesDue, Session, Base):
     """Mixin: marks borrowing and sending on the current attempt."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
+    asked = False  # the handshake has sent something: what fails now, fails by the server's answer
     _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
     _dial: asyncio.Task[None] | None = None  # connecting and shaking hands, while under way
     _owed = False  # something was sent, and nobody has begun to read since: a reply is on its way, for nobody else
     _sending = 0  # > 0 while redis-py writes: the limit is then kept here
+    server_id: int | None = None  # the server's number of this connection, for a fence
+    opened = 0.0  # reading of the system's monotonic clock
+    _address = ""
+    _shook = False  # the last dial got as far as the handshake
 
     @property
     def socket_timeout(self) -> float | None:
@@ -55,8 +65,8 @@ class ObservedConnection(Session, Base):
     async def connect(self) -> None:
         """As redis-py's; marks that there was a connection, even if Sentinel then knows no address for it."""
         attempt = current_attempt.get()
-        if attempt is not None:
-            attempt.borrowed = True
+        if attempt is not None and attempt.stage == ACQUIRE:
+            attempt.stage = CONNECT
         # A pool asks before each command: no detour through redis-py's retry object.
         if self._dial is not None or not self.is_connected:
             await super().connect()
@@ -76,7 +86,13 @@ class ObservedConnection(Session, Base):
             with contextlib.suppress(rx.RedisError, OSError):
                 await _share(dial)
         if not self.is_connected:
-            await _share(self._start_dial(args, kwargs))
+            try:
+                await _share(self._start_dial(args, kwargs))
+            except BaseException:
+                attempt = current_attempt.get()
+                if attempt is not None and self._shook:
+                    attempt.stage = max(attempt.stage, HANDSHAKE)
+                raise
 
     def _start_dial(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Task[None]:
         context = contextvars.copy_context()
@@ -90,6 +106,7 @@ class ObservedConnection(Session, Base):
         """Ends connected or disconnected, whatever is thrown, a cancel included."""
         packed = self._packed
         self._dialling += 1
+        self._shook = False
         try:
             await super().connect_check_health(*args, **kwargs)
         except BaseException:
@@ -129,10 +146,55 @@ class ObservedConnection(Session, Base):
     async def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """The handshake: nothing of the command is sent yet."""
         self._aside += 1
+        self._shook = True
         try:
-            await super().on_connect_check_health(*args, **kwargs)
+            with judged(self):
+                await super().on_connect_check_health(*args, **kwargs)
+                await self._introduce()
         finally:
             self._aside -= 1
+
+    async def _introduce(self) -> None:
+        """Learn the server's number of this connection; HELLO has told it already."""
+        self.opened = time.monotonic()
+        writer = self._writer
+        self._address = "" if writer is None else address_of(writer.get_extra_info("socket"))
+        self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
+        if self.server_id is None:
+            try:
+                number = await self._ask("CLIENT", "ID")
+            except rx.ResponseError:  # an old server, or a user without the right: then there are no fences
+                return
+            self.server_id = number if isinstance(number, int) else None
+
+    async def _ask(self, *words: Any) -> Any:
+        """A question of our own, beside what the borrower does."""
+        self._aside += 1
+        try:
+            await self.send_command(*words, check_health=False)
+            return await self.read_response()
+        finally:
+            self._aside -= 1
+
+    def left_behind(self, *, lost: bool) -> LeftBehind:
+        """What is known of this connection, for the next attempt to cut it off."""
+        return fencing.left_behind(self, self._address, lost=lost)
+
+    async def _fence(self, behind: list[LeftBehind]) -> None:
+        """Cut off the connections of earlier attempts, so that nothing more arrives over them."""
+        while behind:
+            left = behind[0]
+            question = fencing.question(left)
+            try:
+                if question and fencing.must_kill(await self._ask(*question), left):
+                    await self._ask("CLIENT", "KILL", "ID", left.server_id)
+            except rx.ResponseError as error:
+                fencing.refused(left, error)
+            behind.pop(0)
+
+    def _note(self, args: tuple[Any, ...]) -> None:
+        self.asked = True
+        super()._note(args)
 
     async def _send_ping(self) -> None:
         packed = self._packed  # if it fails, these commands are not lost with the connection: they wait for the next
@@ -161,18 +223,27 @@ class ObservedConnection(Session, Base):
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, with a mark on the attempt right before the first write."""
         attempt = current_attempt.get()
-        if attempt is not None:
-            attempt.borrowed = True
+        if attempt is not None and attempt.stage == ACQUIRE:
+            attempt.stage = CONNECT
         if self._dial is not None or not self.is_connected:
             await self.connect_check_health(check_health=False)
         if check_health and self.health_check_interval:
             await self.check_health()
         limit = self.socket_timeout
+        if self._aside:  # asked only now: it may have been somebody else's dial, which was waited for
+            attempt = None
         if attempt is not None:
-            if not self._aside:
-                attempt.sent = True
+            if attempt.behind:
+                await self._fence(attempt.behind)
+            attempt.connection = self
+            attempt.stage = SENDING
             if limit is not None and attempt.deadline - attempt.now() <= limit:
                 limit = None  # the timer around the exchange is nearer
+        await self._write(command, limit)
+        if attempt is not None:
+            attempt.stage = SENT
+
+    async def _write(self, command: Any, limit: float | None) -> None:
         self._sending += 1
         self._owed = True
         try:
@@ -192,7 +263,18 @@ class ObservedConnection(Session, Base):
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """As redis-py's; whoever begins to read takes what is owed, or redis-py closes the connection."""
         self._owed = False
-        return super().read_response(*args, **kwargs)
+        if not self.replies_due or self._aside:
+            return super().read_response(*args, **kwargs)
+        return self._read_counted(super().read_response(*args, **kwargs))
+
+    async def _read_counted(self, reading: Any) -> Any:
+        try:
+            reply = await reading
+        except rx.ResponseError:
+            self.replies_due -= 1
+            raise
+        self.replies_due -= 1
+        return reply
 
 
 async def _share(dial: asyncio.Task[None]) -> None:

@@ -14,7 +14,18 @@ from typing import Any
 import msgspec
 import redis.exceptions as rx
 
-from resilient_redis.calls import NO_DEADLINE
+from resilient_redis.calls import NO_DEADLINE, Delivery, LeftBehind
+
+ACQUIRE, CONNECT, HANDSHAKE, CUT_SHORT, SENDING, SENT = range(6)
+STAGES = (
+    "waiting for a connection",
+    "connecting",
+    "shaking hands",
+    "sending, before all of it was out",
+    "sending",
+    "waiting for the reply",
+)
+"""How far an attempt had got, for people. Before `SENDING` the server surely has not run it."""
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -24,19 +35,25 @@ class Attempt(msgspec.Struct, eq=False):
         now: the clock.
         deadline: clock reading by which it must have ended; ``inf`` for none.
         allowance: seconds that a blocking command may take on top of ``socket_timeout``; ``inf`` for no limit.
-        observed: the connection class marks ``borrowed`` and ``sent``; else nothing is known of the delivery.
-        borrowed: there was a connection to be had, or to be dialled.
-        sent: the first write of the command was begun: from here on its fate is unknown.
+        observed: the connection class marks ``stage``; else nothing is known of the delivery.
+        stage: the furthest it has got, one of `ACQUIRE` … `SENT`. From `SENDING` on its fate is unknown.
         guarded: reads and writes keep to the deadline; else it can only be looked at afterwards.
+        behind: connections of earlier attempts that must be cut off before this one sends; those done are taken out.
+        atomic: all of it is needed for any of it to run: a single command, or MULTI … EXEC.
+        delivery: what the replies told, where that is more than the stage tells.
+        connection: the one it was sent over.
     """
 
     now: Callable[[], float]
     deadline: float
     allowance: float
     observed: bool
-    borrowed: bool = False
-    sent: bool = False
+    stage: int = ACQUIRE
     guarded: bool = False
+    behind: list[LeftBehind] | None = None
+    atomic: bool = True
+    delivery: Delivery | None = None
+    connection: Any = None
 
     def left(self) -> float:
         """Seconds to the deadline.
@@ -49,11 +66,19 @@ class Attempt(msgspec.Struct, eq=False):
             raise builtins.TimeoutError("the deadline has passed")
         return left
 
+    @property
+    def sent(self) -> bool:
+        """Was the first write of the command begun?"""
+        return self.stage >= SENDING
+
     def stamp(self, error: Any) -> None:
         """Write on ``error`` how far the command got. Where that is not known, nothing is written."""
         if not self.observed:
             return
-        error.delivery = "unknown" if self.sent else "not_sent"
+        error.delivery = self.delivery or ("unknown" if self.stage >= SENDING else "not_sent")
+        error._stage = STAGES[self.stage]
+        if self.connection is not None and not isinstance(error, rx.ResponseError):
+            error._left_behind = self.connection.left_behind(lost=not _is_timeout(error))
         # There was no connection to be had. (BlockingConnectionPool raises a plain ConnectionError for it, so the
         # class does not tell.)
         if self.starved and isinstance(error, rx.ConnectionError):
@@ -62,7 +87,7 @@ class Attempt(msgspec.Struct, eq=False):
     @property
     def starved(self) -> bool:
         """Did it never get a connection?"""
-        return self.observed and not self.borrowed and not self.sent
+        return self.observed and self.stage == ACQUIRE
 
     def check_before(self, name: str) -> None:
         """Nothing is begun for a call that is over already: its connection would be lost for nothing.
@@ -83,6 +108,10 @@ class Attempt(msgspec.Struct, eq=False):
         """
         if not self.guarded and self.now() > self.deadline:
             raise rx.TimeoutError(f"{name} ended after its deadline")
+
+
+def _is_timeout(error: Exception) -> bool:
+    return isinstance(error, (rx.TimeoutError, builtins.TimeoutError))
 
 
 current_attempt: ContextVar[Attempt | None] = ContextVar("resilient_redis_attempt", default=None)

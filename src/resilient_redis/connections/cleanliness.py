@@ -51,7 +51,7 @@ def dirt(connection: Any) -> str | None:
     try:
         # The common case, spelled out: redis-py's own parser over a socket of ours.
         sock = connection._sock
-        fresh = sock.__class__ is DeadlineSocket and not sock.owed
+        fresh = sock.__class__ is DeadlineSocket and not sock.owed and not connection.replies_due
         if fresh and not connection._states and not connection._should_reconnect:
             parser = connection._parser
             kind = parser.__class__
@@ -135,7 +135,7 @@ def _dirt(connection: Any) -> str | None:
         return "lost"
     if isinstance(inner, Session) and inner.session is not None:
         return inner.session
-    if getattr(inner_socket(inner), "owed", False):
+    if getattr(inner_socket(inner), "owed", False) or getattr(inner, "replies_due", 0):
         return "unread"
     if soil_of(inner, inner_socket(inner)) is not None:
         return "unread"

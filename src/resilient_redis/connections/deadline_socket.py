@@ -26,9 +26,11 @@ class DeadlineSocket:
 
     Attributes:
         owed: something was sent, and nothing read since: a reply is on its way, and is for nobody else.
+        cut_short: the last write ended before all of it was handed to the system.
+        plain: no TLS, which may hold back what it was given.
     """
 
-    __slots__ = ("_applied", "_configured", "_sock", "fileno", "owed", "pending")
+    __slots__ = ("_applied", "_configured", "_sock", "cut_short", "fileno", "owed", "pending", "plain")
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -36,7 +38,8 @@ class DeadlineSocket:
         self.fileno = sock.fileno
         self.pending = getattr(sock, "pending", int)  # TLS: decrypted bytes held back; a plain socket has none
         self._configured = self._applied = sock.gettimeout()
-        self.owed = False
+        self.owed = self.cut_short = False
+        self.plain = not hasattr(sock, "pending")
 
     def recv_into(self, *args: Any) -> int:
         """``socket.recv_into`` within the time left."""
@@ -62,6 +65,7 @@ class DeadlineSocket:
 
     def sendall(self, data: Any) -> None:
         """``socket.sendall`` within the time left: Python bounds the whole of it, not each part."""
+        self.cut_short = True
         attempt = current_attempt.get()
         if attempt is not None:
             self._bound(attempt)
@@ -69,6 +73,7 @@ class DeadlineSocket:
             self.settimeout(self._configured)
         self.owed = True
         self._sock.sendall(data)
+        self.cut_short = False
 
     def settimeout(self, seconds: float | None) -> None:
         """The configured timeout, for when no attempt is under way."""

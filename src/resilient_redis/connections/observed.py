@@ -8,15 +8,29 @@ from __future__ import annotations
 
 import functools
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import redis.connection
+import redis.exceptions as rx
 
-from resilient_redis.calls import NO_DEADLINE
+from resilient_redis.calls import NO_DEADLINE, LeftBehind
+from resilient_redis.connections import fencing
 from resilient_redis.connections.addresses import last_good
-from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.attempt import (
+    ACQUIRE,
+    CONNECT,
+    CUT_SHORT,
+    HANDSHAKE,
+    SENDING,
+    SENT,
+    Attempt,
+    current_attempt,
+)
 from resilient_redis.connections.deadline_socket import DeadlineSocket
 from resilient_redis.connections.fork_gate import CONNECTING, SHAKING_HANDS, fork_gate
+from resilient_redis.connections.handshake import judged
+from resilient_redis.connections.replies_due import RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -25,13 +39,17 @@ else:
     Base = object
 
 
-class ObservedConnection(Session, Base):
+class ObservedConnection(RepliesDue, Session, Base):
     """Mixin: marks borrowing and sending on the current attempt, and bounds each wait by its deadline."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
     dialled_socket: Any = None  # the last one, for a child that is forked before redis-py has made it `_sock`
     dialled_number: int | None = None  # its descriptor, while TLS shakes hands
+    asked = False  # the handshake has sent something: what fails now, fails by the server's answer
     _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
+    server_id: int | None = None  # the server's number of this connection, for a fence
+    opened = 0.0  # reading of the system's monotonic clock
+    _address = ""
 
     @property
     def socket_connect_timeout(self) -> float | None:
@@ -79,8 +97,8 @@ class ObservedConnection(Session, Base):
     def connect(self) -> None:
         """As redis-py's; marks that there was a connection, even if Sentinel then knows no address for it."""
         attempt = current_attempt.get()
-        if attempt is not None:
-            attempt.borrowed = True
+        if attempt is not None and attempt.stage == ACQUIRE:
+            attempt.stage = CONNECT
         if vars(self)["_sock"] is None:  # a pool asks before each command: no detour through redis-py's retry object
             super().connect()
 
@@ -112,11 +130,57 @@ class ObservedConnection(Session, Base):
 
     def on_connect_check_health(self, *args: Any, **kwargs: Any) -> None:
         """The handshake: nothing of the command is sent yet."""
+        attempt = current_attempt.get()
+        if attempt is not None and attempt.stage <= CONNECT:
+            attempt.stage = HANDSHAKE
         self._aside += 1
         try:
-            super().on_connect_check_health(*args, **kwargs)
+            with judged(self):
+                super().on_connect_check_health(*args, **kwargs)
+                self._introduce()
         finally:
             self._aside -= 1
+
+    def _introduce(self) -> None:
+        """Learn the server's number of this connection; HELLO has told it already."""
+        self.opened = time.monotonic()
+        self._address = address_of(self._sock)
+        self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
+        if self.server_id is None:
+            try:
+                number = self._ask("CLIENT", "ID")
+            except rx.ResponseError:  # an old server, or a user without the right: then there are no fences
+                return
+            self.server_id = number if isinstance(number, int) else None
+
+    def _ask(self, *words: Any) -> Any:
+        """A question of our own, beside what the borrower does."""
+        self._aside += 1
+        try:
+            self.send_command(*words, check_health=False)
+            return self.read_response()
+        finally:
+            self._aside -= 1
+
+    def left_behind(self, *, lost: bool) -> LeftBehind:
+        """What is known of this connection, for the next attempt to cut it off."""
+        return fencing.left_behind(self, self._address, lost=lost)
+
+    def _fence(self, behind: list[LeftBehind]) -> None:
+        """Cut off the connections of earlier attempts, so that nothing more arrives over them."""
+        while behind:
+            left = behind[0]
+            question = fencing.question(left)
+            try:
+                if question and fencing.must_kill(self._ask(*question), left):
+                    self._ask("CLIENT", "KILL", "ID", left.server_id)
+            except rx.ResponseError as error:
+                fencing.refused(left, error)
+            behind.pop(0)
+
+    def _note(self, args: tuple[Any, ...]) -> None:
+        self.asked = True
+        super()._note(args)
 
     def _send_ping(self) -> None:
         packed = self._packed  # if it fails, these commands are not lost with the connection: they wait for the next
@@ -145,15 +209,55 @@ class ObservedConnection(Session, Base):
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         """As redis-py's, with a mark on the attempt right before the first write."""
         attempt = current_attempt.get()
-        if attempt is not None and not self._aside:
-            attempt.borrowed = True
-            if not self._sock:
-                self.connect_check_health(check_health=False)
-            if check_health and self.health_check_interval:
-                self.check_health()
-            check_health = False
-            attempt.sent = True
-        super().send_packed_command(command, check_health=check_health)
+        if attempt is None or self._aside:
+            super().send_packed_command(command, check_health=check_health)
+            return
+        if attempt.stage == ACQUIRE:
+            attempt.stage = CONNECT
+        if not self._sock:
+            self.connect_check_health(check_health=False)
+        if check_health and self.health_check_interval:
+            self.check_health()
+        if attempt.behind:
+            self._fence(attempt.behind)
+        attempt.connection = self
+        attempt.stage = SENDING
+        sock = self._sock
+        try:
+            super().send_packed_command(command, check_health=False)
+        except (rx.RedisError, OSError):
+            self._look_at_failed_write(attempt, sock)
+            raise
+        attempt.stage = SENT
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's, counting the replies to a pipeline."""
+        if not self.replies_due or self._aside:
+            return super().read_response(*args, **kwargs)
+        try:
+            reply = super().read_response(*args, **kwargs)
+        except rx.ResponseError:
+            self.replies_due -= 1
+            raise
+        self.replies_due -= 1
+        return reply
+
+    def _look_at_failed_write(self, attempt: Attempt, sock: Any) -> None:
+        """The system did not take all of it, so the server cannot have all of it, and does not run a part."""
+        if attempt.atomic and isinstance(sock, DeadlineSocket) and sock.plain and sock.cut_short:
+            attempt.stage = CUT_SHORT
+            attempt.connection = None
+
+
+def address_of(sock: Any) -> str:
+    """Our end, as CLIENT LIST writes it; ``""`` where there is no such thing."""
+    try:
+        name = sock.getsockname()
+    except (OSError, AttributeError):
+        return ""
+    if not isinstance(name, tuple):
+        return ""
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 _STOCK_SENDS = (

@@ -44,7 +44,7 @@ async def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options
         while (step := flight.advance()) is not DONE:
             if step is RUN:
                 try:
-                    flight.succeed(await surface.run(args, options, flight.call.deadline))
+                    flight.succeed(await surface.run(args, options, flight.call.deadline, flight.behind))
                 except Exception as error:  # noqa: BLE001 - every failure is classified
                     flight.fail(error)
             elif step is PAUSE:

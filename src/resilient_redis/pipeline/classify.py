@@ -9,6 +9,7 @@ from typing import Any
 import redis.exceptions as rx
 
 from resilient_redis.calls import DELIVERY_RANK, Call, Delivery, Kind, Outcome, Verdict
+from resilient_redis.commands.lookup import error_proves_not_applied
 from resilient_redis.errors import CallTimeoutError, ConfigError, RejectedError
 from resilient_redis.policies.matching import PROGRAMMING_TYPES
 
@@ -28,15 +29,37 @@ _NOT_NOW: dict[str, Verdict] = {
 }
 _DENIED = frozenset({"NOAUTH", "WRONGPASS", "NOPERM"})
 _SCRIPTS = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
+_OWN_TIME: dict[str, float] = {
+    # Seconds to wait before a repeat, on top of the backoff. Sources: redis-py's cluster client waits 0.05 s on
+    # TRYAGAIN and 0.25 s on CLUSTERDOWN. The others end by themselves too, and nothing is won by asking more often.
+    "LOADING": 0.1,
+    "BUSY": 0.1,
+    "TRYAGAIN": 0.05,
+    "CLUSTERDOWN": 0.25,
+    "MASTERDOWN": 0.1,
+}
+_ADVICE: dict[str, str] = {
+    "NOAUTH": "the server wants a password: give password= (and username=), or a URL with one",
+    "WRONGPASS": "user name and password do not fit: check both, and ACL LIST on the server",
+    "NOPERM": "this user may not do that: check its rights with ACL GETUSER, and ACL LOG on the server",
+    "READONLY": "this server is a replica, perhaps since a failover: check the address, or use Sentinel",
+    "OOM": "the server is over its maxmemory: reads go on; check maxmemory and maxmemory-policy",
+    "MISCONF": "the server cannot save its data and takes no writes: check its disk and its log; reads go on",
+    "NOREPLICAS": "fewer replicas than min-replicas-to-write: check replication; reads go on",
+}
 
-_DENIED_TYPES = (rx.AuthenticationError, rx.AuthorizationError, rx.NoPermissionError)
-_NOT_NOW_TYPES: tuple[tuple[type[Exception], str], ...] = (
+_WORDS_OF_TYPES: tuple[tuple[type[Exception], str], ...] = (
+    # The first that fits counts: NoPermissionError is no AuthenticationError, but redis-py may make it one.
+    (rx.NoPermissionError, "NOPERM"),
+    (rx.AuthorizationError, "NOAUTH"),
     (rx.BusyLoadingError, "LOADING"),
     (rx.MasterDownError, "MASTERDOWN"),
     (rx.ClusterDownError, "CLUSTERDOWN"),
     (rx.TryAgainError, "TRYAGAIN"),
     (rx.ReadOnlyError, "READONLY"),
     (rx.OutOfMemoryError, "OOM"),
+    (rx.ExecAbortError, "EXECABORT"),
+    (rx.NoScriptError, "NOSCRIPT"),
 )
 _NEITHER = Verdict.NEITHER  # looked up once: see `flight.RUN`
 _MAX_CLIENTS = "max number of clients reached"
@@ -49,8 +72,16 @@ def classify(call: Call, error: Exception) -> Outcome:
         # The last command of a function is not the function: whether it may run again cannot be told from it.
         delivery = "unknown"
     hint = getattr(error, "retry_after", None)
+    if hint is None and kind is Kind.REFUSED and call.target != "callable":
+        hint = _OWN_TIME.get(_reply_word(error))
     retry_after = float(hint) if isinstance(hint, (int, float)) and hint >= 0 else None
     return Outcome(call, None, error, kind, delivery, verdict, retry_after)
+
+
+def advice_for(error: Exception) -> tuple[str, ...]:
+    """What to look at, where an error says that waiting alone does not help."""
+    advice = _ADVICE.get(_reply_word(error)) if isinstance(error, rx.RedisError) else None
+    return () if advice is None else (advice,)
 
 
 def refused(call: Call, error: RejectedError) -> Outcome:
@@ -75,13 +106,11 @@ def _facts(call: Call, error: Exception) -> tuple[Kind, Delivery, Verdict]:
 
 def _redis_facts(call: Call, error: rx.RedisError) -> tuple[Kind, Delivery, Verdict]:
     stamped = _stamped(error)
-    if isinstance(error, _DENIED_TYPES):
-        return Kind.DENIED, "rejected", Verdict.NEITHER
     word = _reply_word(error)
-    if word in _NOT_NOW:
-        return Kind.REFUSED, _rejected(call, stamped), _NOT_NOW[word]
     if word in _DENIED:
-        return Kind.DENIED, "rejected", Verdict.NEITHER
+        return Kind.DENIED, _refused_unrun(call, error, stamped), Verdict.NEITHER
+    if word in _NOT_NOW:
+        return Kind.REFUSED, _refused_unrun(call, error, stamped), _NOT_NOW[word]
     if isinstance(error, rx.MaxConnectionsError) or getattr(error, "pool_exhausted", False):
         return Kind.POOL_EXHAUSTED, "not_sent", Verdict.NEITHER
     if isinstance(error, (rx.TimeoutError, CallTimeoutError)):
@@ -96,24 +125,52 @@ def _redis_facts(call: Call, error: rx.RedisError) -> tuple[Kind, Delivery, Verd
         return Kind.PROGRAMMING, "not_sent", Verdict.NEITHER
     if isinstance(error, rx.InvalidResponse):
         return Kind.UNREACHABLE, stamped, Verdict.FAILURE
-    return Kind.COMMAND, stamped, Verdict.SUCCESS
+    return Kind.COMMAND, _answered(call, error, stamped), Verdict.SUCCESS
 
 
-def _rejected(call: Call, stamped: Delivery) -> Delivery:
-    """A refusal before the command ran; a script or a pipeline may have run in part before it came."""
-    if call.target != "command" or call.name in _SCRIPTS:
-        return "unknown" if stamped != "not_sent" else stamped
-    return "rejected"
+def _refused_unrun(call: Call, error: rx.RedisError, stamped: Delivery) -> Delivery:
+    """A refusal that a server gives before it runs a command; a script or a pipeline may have run in part before."""
+    if stamped == "not_sent":
+        return stamped  # met in the handshake
+    if call.target == "command":
+        return "unknown" if call.name in _SCRIPTS else "rejected"
+    return "rejected" if _was_discarded(error) else stamped
 
 
-def _reply_word(error: rx.RedisError) -> str:
+def _answered(call: Call, error: rx.RedisError, stamped: Delivery) -> Delivery:
+    """Any other error reply: does it prove that nothing was applied?"""
+    if isinstance(error, rx.WatchError) or _was_discarded(error):
+        return stamped if stamped == "not_sent" else "rejected"
+    if call.target != "command" or not isinstance(error, rx.ResponseError):
+        return stamped
+    if isinstance(error, rx.NoScriptError) and call.name in ("EVALSHA", "EVALSHA_RO"):
+        return "rejected"
+    return "rejected" if error_proves_not_applied(call.name) else stamped
+
+
+def _was_discarded(error: BaseException) -> bool:
+    """EXECABORT: the transaction was thrown away whole. redis-py raises the error that led to it instead."""
+    return isinstance(error, rx.ExecAbortError) or isinstance(error.__context__, rx.ExecAbortError)
+
+
+def _reply_word(error: BaseException) -> str:
     """The code at the start of an error reply. redis-py strips it off the codes that have a class of their own."""
-    for cls, word in _NOT_NOW_TYPES:
+    for cls, word in _WORDS_OF_TYPES:
         if isinstance(error, cls):
             return word
+    if isinstance(error, rx.AuthenticationError):
+        return _word_of_authentication(str(error))
+    if isinstance(error, rx.ConnectionError) and isinstance(error.__context__, rx.ReadOnlyError):
+        return "READONLY"  # what redis-py's Sentinel connections make of it
     if not isinstance(error, rx.ResponseError):
         return ""
-    return str(error).split(" ", 1)[0]
+    word: str = getattr(error, "_word", "") or str(error).split(" ", 1)[0]
+    return word
+
+
+def _word_of_authentication(message: str) -> str:
+    word = message.split(" ", 1)[0]
+    return word if word in _DENIED else "NOAUTH" if "required" in message.lower() else "WRONGPASS"
 
 
 def _stamped(error: Any) -> Delivery:

@@ -10,10 +10,10 @@ import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from resilient_redis.calls import Call, Outcome
+from resilient_redis.calls import Call, CommandClass, Kind, LeftBehind, Outcome
 from resilient_redis.errors import RejectedError
 from resilient_redis.events import AttemptFailed, logger
-from resilient_redis.pipeline.classify import classify, refused
+from resilient_redis.pipeline.classify import advice_for, classify, refused
 from resilient_redis.policies.base import Again, Become, Reject, Replace, Supply, Ticket, Wait
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Step(enum.Enum):
     DONE = "leave with the outcome"
 
 
+_MAY_ARRIVE = (Kind.UNREACHABLE, Kind.TIMED_OUT)  # no answer: it may still be on its way
 RUN, PAUSE, QUEUE, SUPPLY, DONE = Step
 """The steps as plain names: on Python 3.11 a member looked up on its class costs as much as a method call."""
 
@@ -78,11 +79,22 @@ class Flight:
 
     def fail(self, error: Exception) -> None:
         """The guarded thing, or a fallback's function, raised."""
-        outcome = self.outcome = classify(self.call, error)
+        call = self.call
+        outcome = self.outcome = classify(call, error)
+        if outcome.delivery == "unknown" and outcome.kind in _MAY_ARRIVE:
+            left = getattr(error, "_left_behind", None)
+            call.left_behind.append(left or LeftBehind(None, "", 0.0, outcome.kind is Kind.UNREACHABLE))
+        if call.target != "callable":
+            call.trace.append(_trace(outcome, self.plan.now() - call.started))
         events = self.plan.runtime.events
         if events.heard:
-            call = self.call
             events.emit(AttemptFailed("driver", call.name, call.attempts, str(outcome.kind), outcome.delivery))
+
+    @property
+    def behind(self) -> list[LeftBehind] | None:
+        """What the next attempt must cut off before it sends. A read does no harm when it arrives late."""
+        call = self.call
+        return None if call.command_class is CommandClass.READ else call.left_behind or None
 
     def granted(self) -> None:
         """The ticket waited for was granted."""
@@ -210,3 +222,16 @@ def stamp(error: Any, outcome: Outcome, elapsed: float) -> None:
     error.elapsed = elapsed
     tries = "1 attempt" if call.attempts == 1 else f"{call.attempts} attempts"
     error.add_note(f"{call.name}: {tries} in {elapsed:.3f} s; delivery: {outcome.delivery} ({outcome.kind})")
+    if call.trace:
+        error._behind = call.left_behind
+        for line in (*call.trace, *advice_for(error)):
+            error.add_note(line)
+
+
+def _trace(outcome: Outcome, elapsed: float) -> str:
+    """One line for people; no message of a server or a driver, which may hold a key."""
+    error = outcome.error
+    stage = getattr(error, "_stage", None)
+    where = f" while {stage}" if stage else ""
+    name, kind = type(error).__name__, outcome.kind
+    return f"attempt {outcome.call.attempts}, {elapsed:.3f} s: {name}{where} ({kind}, {outcome.delivery})"

@@ -10,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from resilient_redis.calls import Call
 from resilient_redis.clock import Clock
+from resilient_redis.commands.classes import REPEAT_RANKS
+from resilient_redis.commands.lookup import parse_marks
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Listener
@@ -182,7 +184,7 @@ class ResiliencePipeline:
         timeout: Duration | None = None,
         deadline: Duration | None = None,
         attempts: int | None = None,
-        **fallback: Any,
+        **more: Any,
     ) -> Iterator[None]:
         """Other numbers for the calls of this pipeline made inside the block, in this thread or task.
 
@@ -190,7 +192,7 @@ class ResiliencePipeline:
             timeout: seconds for every `Timeout` of the stack instead of its own.
             deadline: seconds from each call's start to its end, whatever the policies say; it only shortens.
             attempts: for every `Retry` instead of its own; 1 turns repeating off.
-            fallback: ``fallback=value``: what `Fallback` answers.
+            more: ``fallback=value``: what `Fallback` answers.
 
         Raises:
             ConfigError: an unknown name, or a value out of its range.
@@ -201,7 +203,7 @@ class ResiliencePipeline:
         ...     pipeline.call({}.__getitem__, "missing")
         'other'
         """
-        values = check_overrides(timeout, deadline, attempts, fallback)
+        values = check_overrides(timeout, deadline, attempts, more)
         token = active_scope.set(override_scope(self.plan, values, active_scope.get()))
         try:
             yield
@@ -229,18 +231,21 @@ def breakers_of(plan: Plan) -> dict[str, CircuitBreakerLayer]:
 
 
 def check_overrides(
-    timeout: Duration | None, deadline: Duration | None, attempts: int | None, fallback: dict[str, Any]
+    timeout: Duration | None,
+    deadline: Duration | None,
+    attempts: int | None,
+    more: dict[str, Any],
+    known: tuple[str, ...] = ("fallback",),
 ) -> dict[str, Any]:
     """The overrides as layers look them up.
 
     Raises:
         ConfigError: an unknown name, or a value out of its range.
     """
-    values = dict(fallback)
-    for unknown in values.keys() - {"fallback"}:
-        raise ConfigError(
-            f"overrides: {unknown!r} is unknown (known: timeout, deadline, attempts, fallback)", field=unknown
-        )
+    values = dict(more)
+    for unknown in values.keys() - set(known):
+        names = ", ".join(("timeout", "deadline", "attempts", *known))
+        raise ConfigError(f"overrides: {unknown!r} is unknown (known: {names})", field=unknown)
     for name, duration in (("timeout", timeout), ("deadline", deadline)):
         if duration is not None:
             values[name] = parse_duration(duration, f"overrides.{name}")
@@ -250,6 +255,12 @@ def check_overrides(
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
             raise ConfigError(f"overrides.attempts: {attempts!r} is out of range; give 1 or more", field="attempts")
         values["attempts"] = attempts
+    if "repeat" in values and values["repeat"] not in REPEAT_RANKS:
+        raise ConfigError(
+            f"overrides.repeat: {values['repeat']!r} is unknown; give one of {', '.join(REPEAT_RANKS)}", field="repeat"
+        )
+    if "commands" in values:
+        values["commands"] = parse_marks(values["commands"])
     return values
 
 
@@ -273,7 +284,7 @@ class _SyncFunction:
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         return _describe_call(args, options)
 
-    def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+    def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Any = None) -> Any:
         inside = enter_scope(deadline, self._plan)
         try:
             value = args[0](*args[1], **options)
@@ -287,7 +298,7 @@ class _SyncFunction:
 class _AsyncFunction(_SyncFunction):
     """A function whose result may have to be awaited, as a surface."""
 
-    async def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+    async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Any = None) -> Any:
         inside = enter_scope(deadline, self._plan)
         try:
             return await finish(args[0](*args[1], **options), deadline - self._plan.now(), args[0])

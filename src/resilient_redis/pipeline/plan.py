@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from resilient_redis.calls import NO_DEADLINE, Call, Outcome
+from resilient_redis.calls import NO_DEADLINE, Call, LeftBehind, Outcome
 from resilient_redis.pipeline.flight import Flight
 from resilient_redis.pipeline.scope import Scope, apply_scope
 from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Runtime
@@ -27,8 +27,11 @@ class Surface(Protocol):
         """Describe the call. Only made when a layer has to know."""
         ...
 
-    def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
-        """Do it once, ending by ``deadline`` (a clock reading; ``inf`` for none). A coroutine in asyncio."""
+    def run(self, args: Any, options: dict[str, Any], deadline: float, behind: list[LeftBehind] | None = None) -> Any:
+        """Do it once, ending by ``deadline`` (a clock reading; ``inf`` for none). A coroutine in asyncio.
+
+        Before it sends, it cuts off the connections in ``behind``, and takes them out.
+        """
         ...
 
 

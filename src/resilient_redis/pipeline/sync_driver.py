@@ -52,7 +52,7 @@ def drive(plan: Plan, flight: Flight, surface: Surface, args: Any, options: dict
         while (step := flight.advance()) is not DONE:
             if step is RUN:
                 try:
-                    flight.succeed(surface.run(args, options, flight.call.deadline))
+                    flight.succeed(surface.run(args, options, flight.call.deadline, flight.behind))
                 except Exception as error:  # noqa: BLE001 - every failure is classified
                     flight.fail(error)
             elif step is PAUSE:

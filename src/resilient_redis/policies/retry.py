@@ -9,7 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
-from resilient_redis.calls import DELIVERY_RANK, Kind, Outcome, Verdict
+from resilient_redis.calls import DELIVERY_RANK, Call, CommandClass, Kind, Outcome, Verdict
+from resilient_redis.commands.classes import REPEAT_RANKS, Repeat, may_repeat
+from resilient_redis.commands.lookup import command_class
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import RetriesExhausted, RetryScheduled
@@ -29,6 +31,7 @@ class RetrySpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_d
     wait_initial: DurationSpec = 0.025
     wait_max: DurationSpec = 0.5
     total_time: DurationSpec | None = None
+    repeat: Repeat = "idempotent"
     on: list[str] = []
     retry_rejected: bool = False
     name: str | None = None
@@ -90,10 +93,16 @@ class RetryLayer(Layer):
         return policy.retry is None or self._asks_tenacity(tries, outcome)
 
     def _is_safe(self, outcome: Outcome) -> bool:
-        """Surely not applied, or a read: only then may a *command* be repeated."""
-        if outcome.kind is None or not outcome.kind.outage:
+        """Surely not applied, or of a class that does no harm twice: only then may a *command* be repeated."""
+        kind, call = outcome.kind, outcome.call
+        if kind is None or not kind.outage:
             return False
-        return outcome.delivery != "unknown" or outcome.call.repeatable
+        if outcome.delivery != "unknown":
+            return True
+        known = _class_of(call)
+        if kind is Kind.REFUSED and known is not CommandClass.READ:
+            return False  # the server has answered: a part of the script or the pipeline has run
+        return may_repeat(call.overrides.get("repeat", self.policy.repeat), known)
 
     def _asks_tenacity(self, tries: Tries, outcome: Outcome) -> bool:
         state = tenacity_bridge.state(tries.made, outcome, self.runtime.clock.monotonic(), tries.waited)
@@ -123,6 +132,18 @@ class RetryLayer(Layer):
         events = self.runtime.events
         if events.heard and outcome.error is not None:
             events.emit(RetriesExhausted(self.label, outcome.call.name, tries.made, str(outcome.kind)))
+
+
+def _class_of(call: Call) -> CommandClass:
+    """What the call's command does, an ``overrides(commands=...)`` block considered."""
+    marks = call.overrides.get("commands")
+    if not marks:
+        return call.command_class
+    if call.target == "command":
+        told = command_class(call.args, marks)
+        return call.command_class if told is command_class(call.args) else told
+    reads = call.target == "pipeline" and all(command_class(args, marks) is CommandClass.READ for args in call.args)
+    return CommandClass.READ if reads else call.command_class
 
 
 def _remember(tries: Tries | None, outcome: Outcome) -> Tries:
@@ -167,8 +188,9 @@ class Retry(Policy):
 
     For a Redis command it asks, in this order: a bug, a wrong password, or a command on a connection that holds
     state: no. Refused on this side (circuit open …): no. Surely not applied (never sent, or refused by the server
-    before it ran): yes. Sent, and the reply was lost: only plain reads. ``on`` and ``retry`` can narrow this, never
-    widen it.
+    before it ran): yes. Sent, and the reply was lost: up to the class of commands that ``repeat`` allows; before a
+    write runs again the old connection is cut off at the server, so that its first run cannot come late. ``on`` and
+    ``retry`` can narrow this, never widen it.
 
     Around a plain function none of that can be known, so there ``on`` (or ``retry``) must name what to repeat;
     building such a pipeline without it is an error. A client used inside makes one attempt then, so attempts never
@@ -182,6 +204,9 @@ class Retry(Policy):
         wait_max: upper bound of any wait, in seconds; default 0.5.
         total_time: seconds for all attempts and waits, counted from the start of the call; default 5, no limit when
             ``stop`` is given. ``math.inf`` means no limit.
+        repeat: after a lost reply, repeat up to this class: ``"never"``, ``"read"``, ``"idempotent"`` (SET: the same
+            state and the same reply), ``"checked"`` (DEL: the same state, another reply), ``"always"`` (INCR too: it
+            may count twice). Default ``"idempotent"``: nobody can tell that it ran twice.
         on: exception types or predicates that may be repeated; a dotted name in files.
         retry: a tenacity ``retry_if_*`` object, asked in addition. A bug (TypeError, ValueError …) is repeated only if
             ``on`` names it.
@@ -205,6 +230,7 @@ class Retry(Policy):
     wait_initial: Duration = 0.025
     wait_max: Duration = 0.5
     total_time: Duration | None = None
+    repeat: Repeat = "idempotent"
     on: Any = ()
     retry: Callable[[Any], Any] | None = None
     wait: Callable[[Any], Any] | None = None
@@ -231,6 +257,7 @@ class Retry(Policy):
         )
         if self.total_time is not None and self.total_time != math.inf:
             self._set("total_time", parse_duration(self.total_time, "Retry.total_time"))
+        require(self.repeat in REPEAT_RANKS, "Retry", "repeat", self.repeat, f"give one of {', '.join(REPEAT_RANKS)}")
         self._set("on", matchers(self.on, "Retry.on"))
         for field in ("retry", "wait", "stop"):
             value = getattr(self, field)
@@ -287,6 +314,8 @@ class Retry(Policy):
             parts.append(f"{show_duration(self._total_time)} in all")
         if self.stop is not None:
             parts.append(f"stops by {type(self.stop).__name__}")
+        if self.repeat != "idempotent":
+            parts.append(f"lost replies: repeats {self.repeat}")
         if self._on:
             parts.append(f"on {show_matchers(self._on)}")
         if self.retry is not None:

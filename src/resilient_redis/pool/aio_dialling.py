@@ -49,7 +49,7 @@ class Dialler:
         except BaseException as error:
             abort(connection)
             self._give_to_budget()
-            if not isinstance(error, Exception):
+            if _ended_from_outside(error):
                 pool._step(lambda now: ledger.dial_abandoned(slot, now))
                 raise
             failure = as_redis_error(error)
@@ -88,12 +88,28 @@ class Dialler:
         return None
 
 
-def as_redis_error(error: Exception) -> Exception:
-    """The pool's own timer speaks asyncio's language; callers of redis-py know redis-py's."""
+def _ended_from_outside(error: BaseException) -> bool:
+    """Was the dial itself cancelled, or does the program end? Anything else that it raises is a dial that failed: one
+    that did not count as that would be made anew at once, for ever.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
+
+
+def as_redis_error(error: BaseException) -> BaseException:
+    """The pool's own timer speaks asyncio's language; callers of redis-py know redis-py's. And a cancel that came from
+    within the dial, from a credential provider for example, must not look like one of its borrower's.
+    """
     import redis.exceptions as rx
 
-    if isinstance(error, TimeoutError) and not isinstance(error, rx.RedisError):
-        late = rx.TimeoutError("Timeout connecting to server")
-        late.__cause__ = error
-        return late
-    return error
+    told: BaseException
+    if isinstance(error, asyncio.CancelledError):
+        told = rx.ConnectionError("the dial was cancelled from within, by a credential provider or a connect function")
+    elif isinstance(error, TimeoutError) and not isinstance(error, rx.RedisError):
+        told = rx.TimeoutError("Timeout connecting to server")
+    else:
+        return error
+    told.__cause__ = error
+    return told

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -46,10 +46,12 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         connection_class: as redis-py's.
         max_connections: see `PoolOptions`; ``None`` for its default.
         clock: the source of time, for tests.
+        policies: for redis-py's own clients over this pool, outermost first; `ResilientRedis` uses them too. ``None``:
+            those clients get plain connections. See docs/pool-policies.md.
         **kwargs: the other options of `PoolOptions` by name; the rest is for the connections, as redis-py's.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or a policy is wrong.
 
     For one event loop at a time: another loop gets a ``RuntimeError``, unless the first one is closed; then the pool
     begins anew. Safe for fork.
@@ -65,6 +67,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         max_connections: int | None = None,
         *args: Any,
         clock: Clock | None = None,
+        policies: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
         given = take_options(kwargs)
@@ -73,6 +76,10 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         options = PoolOptions(**given)
         super().__init__(observed(connection_class), options.max_connections, *args, **kwargs)
         self._set_up(options, clock)
+        if policies is not None:
+            from resilient_redis.transport.guarded_pool import guard  # stands above the pool, and few need it
+
+            guard(self, policies, clock)
 
     def _set_up(self, options: PoolOptions, clock: Clock | None) -> None:
         """What the constructor adds to redis-py's; also turns a fresh pool of redis-py's into one of ours."""

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
-from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.connections.attempt import CONNECT, Attempt, current_attempt
 from resilient_redis.connections.cleanliness import make_peek
 from resilient_redis.errors import ConfigError
 from resilient_redis.pool.face import dial_patience, tell_budget
@@ -136,17 +136,24 @@ class Dialler:
         return True
 
     def _dial_apart(self, slot: Slot) -> None:
-        with contextlib.suppress(Exception):
-            self._dial(slot, self._pool._now() + self.patience)
+        with contextlib.suppress(BaseException):  # it was told to whoever waits
+            self._dial(slot, self._pool._now() + self.patience, apart=True)
 
-    def _dial(self, slot: Slot, deadline: float) -> BaseException | None:
+    def _dial(self, slot: Slot, deadline: float, *, apart: bool = False) -> BaseException | None:
+        """Dial; what it raised, if it failed.
+
+        Args:
+            slot: whose dial has begun.
+            deadline: clock reading by which it must have ended.
+            apart: in a thread of its own, where no signal handler raises: all that ends the dial is its failure.
+        """
         pool, ledger = self._pool, self._pool._ledger
         began = pool._now()
         try:
             connection = self._connect(deadline)
         except BaseException as error:
             self._give_to_budget()
-            if not isinstance(error, Exception) or self._was_cut(began, deadline):
+            if not (apart or isinstance(error, Exception)) or self._was_cut(began, deadline):
                 pool._step(lambda now: ledger.dial_abandoned(slot, now))
                 raise
             failure = error
@@ -177,15 +184,15 @@ class Dialler:
     def _connect(self, deadline: float) -> Any:
         """A connection that is open and has shaken hands, or none at all."""
         pool = self._pool
-        outer = current_attempt.get()
+        outer, inner = current_attempt.get(), Attempt(pool._now, deadline, 0.0, True)
         connection = None
         try:
-            current_attempt.set(Attempt(pool._now, deadline, 0.0, True))
+            current_attempt.set(inner)
             connection = pool.make_connection()
             connection.connect()
         except BaseException:
             if outer is not None:
-                outer.borrowed = True  # what it met was not for want of a free connection
+                outer.stage = max(CONNECT, inner.stage)  # what it met was not for want of a free connection
             if connection is not None:
                 with contextlib.suppress(Exception):
                     connection.disconnect()

@@ -11,7 +11,7 @@ import redis.exceptions as rx
 
 from resilient_redis.calls import Kind
 from resilient_redis.clock import SYSTEM_CLOCK, Clock
-from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.attempt import ACQUIRE, CONNECT, current_attempt
 from resilient_redis.errors import (
     DialFailedError,
     PoolClosedError,
@@ -266,8 +266,8 @@ def tell_budget(budget: Any, error: BaseException) -> None:
 def mark_as_dialled() -> None:
     """What the call of this thread or task meets from here on is not for want of a free connection."""
     attempt = current_attempt.get()
-    if attempt is not None:
-        attempt.borrowed = True
+    if attempt is not None and attempt.stage == ACQUIRE:
+        attempt.stage = CONNECT
 
 
 def check_bounds(most: int | None, least: int | None, options: PoolOptions) -> tuple[int, int]:

@@ -10,6 +10,7 @@ it stays lent, and shows as a long lease in ``stats()``, ``health()`` and the le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,10 @@ from resilient_redis.pool.todo import Todo
 AUDIT_PAUSE = 5.0
 """Seconds for which a slot must have been nowhere until it counts as lost. Borrowing and giving back take no lock, so
 for a moment each slot is nowhere; that lasts longer than microseconds only if its thread gets no time at all."""
+
+_AUDIT_GAP = 0.5
+"""Least seconds between two audits that borrowers ask for. Each wakes all who wait: were a thousand to run out of
+patience at once and each asked for one, that would be a million wake-ups."""
 
 _Mark = tuple[State, float, int]
 
@@ -38,6 +43,7 @@ class Mending:
         self._spares: set[Slot] = set()  # what a warm-up is to dial for
         self._closing: set[Slot] = set()  # what somebody is closing now
         self._suspects: dict[Slot, tuple[_Mark, float]] = {}
+        self._audited = -math.inf
 
     def _mend(self) -> None:
         """A step was cut short: wake whoever waits, so that each looks for himself, and do what it left."""
@@ -78,6 +84,13 @@ class Mending:
             return
         if now is None or slot.since < now:  # else it is idle already, and somebody is just borrowing it
             self._discard(slot, "interrupted")
+
+    def _waited_in_vain(self) -> None:
+        """A borrower got nothing; perhaps because a slot is lost."""
+        now = self._now()
+        if abs(now - self._audited) >= _AUDIT_GAP:  # a test's clock may go back
+            self._audited = now
+            self._audit()
 
     def _audit(self) -> None:
         """Find slots that are nowhere, and give them up once they have been nowhere for `AUDIT_PAUSE`."""

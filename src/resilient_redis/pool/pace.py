@@ -36,7 +36,7 @@ class Pace:
     Attributes:
         failures: failed dials in a row.
         paused_until: clock reading until which nobody dials.
-        error: what the last dial raised, until one succeeds.
+        error: what the last dial raised, without its frames, until one succeeds.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -85,7 +85,7 @@ class Pace:
         The pause lasts from half to all of its bound, which doubles with each failure.
         """
         self.trouble(now)
-        self.error = error
+        self.error = without_frames(error)
         if began <= self._last_failure:  # equal where the clock is coarse
             return
         self._last_failure = now
@@ -100,3 +100,19 @@ class Pace:
         self.failures = 0
         self.paused_until = -math.inf
         self.error = None
+
+
+def without_frames(error: BaseException) -> BaseException:
+    """A copy of an error without traceback and causes. Those hold frames, and with them sockets and callers' values,
+    for as long as the server is away; and the error itself goes to one borrower, who may write on it.
+
+    >>> without_frames(ValueError("no"))
+    ValueError('no')
+    """
+    kind = type(error)
+    try:
+        copy = kind.__new__(kind, *error.args)
+        vars(copy).update(vars(error))
+    except Exception:  # noqa: BLE001 - a class of somebody else's that cannot be made so
+        return error
+    return copy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -41,10 +41,12 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
         connection_class: as redis-py's.
         max_connections: see `PoolOptions`; ``None`` for its default.
         clock: the source of time, for tests.
+        policies: for redis-py's own clients over this pool, outermost first; `ResilientRedis` uses them too. ``None``:
+            those clients get plain connections. See docs/pool-policies.md.
         **kwargs: the other options of `PoolOptions` by name; the rest is for the connections, as redis-py's.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: an option is out of its range, or a policy is wrong.
 
     Safe for threads, for signal handlers and for fork.
 
@@ -59,6 +61,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
         max_connections: int | None = None,
         *args: Any,
         clock: Clock | None = None,
+        policies: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
         given = take_options(kwargs)
@@ -67,6 +70,10 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
         options = PoolOptions(**given)
         super().__init__(observed(connection_class), options.max_connections, *args, **kwargs)
         self._set_up(options, clock)
+        if policies is not None:
+            from resilient_redis.transport.guarded_pool import guard  # stands above the pool, and few need it
+
+            guard(self, policies, clock)
 
     def _set_up(self, options: PoolOptions, clock: Clock | None) -> None:
         """What the constructor adds to redis-py's; also turns a fresh pool of redis-py's into one of ours."""
@@ -210,7 +217,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
         if waiter.slot is not None:
             return waiter.slot
         if waiter.refusal is None:
-            self._audit()
+            self._waited_in_vain()
             raise self._too_late(waiter)
         raise self._refused(waiter.refusal)
 

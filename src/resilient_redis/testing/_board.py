@@ -1,13 +1,18 @@
-"""The fault proxy's state: its mode, its speed, the faults that wait, what came through."""
+"""The fault proxy's state: its mode, its speed, the faults that wait, what came through, what it did."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-HANDSHAKE = frozenset({"HELLO", "AUTH", "CLIENT", "SELECT", "PING"})
+from resilient_redis.testing._armed import Armed
+from resilient_redis.testing._resp import Request
+
+_LOG_LENGTH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +32,41 @@ MODES: Mapping[str, Mode] = MappingProxyType(
         "accept_then_reset": Mode(resets_new=True),
         "black_hole": Mode(passes_requests=False, passes_replies=False),
         "drop_replies": Mode(passes_replies=False),
+        "drop_requests": Mode(passes_requests=False),
     }
 )
 
 
+@dataclass(frozen=True, slots=True)
+class FaultEvent:
+    """One thing that the proxy did to a connection; never with keys or values.
+
+    `at` is in seconds since the proxy started; `command` is the request's name, as in
+    "CLIENT KILL", or "" if the fault befell a connection; connections count from 1.
+
+    >>> print(FaultEvent(1.5, "half_reply", "GET", 3))
+    1.500 s: half_reply, GET, connection 3
+    """
+
+    at: float
+    fault: str
+    command: str
+    connection: int
+
+    def __str__(self) -> str:
+        return f"{self.at:.3f} s: {self.fault}, {self.command or '(no request)'}, connection {self.connection}"
+
+
 @dataclass(slots=True)
-class Armed:
-    """A fault that waits for its requests; `left` is None until it is healed."""
+class Speed:
+    """How bytes travel in one direction: seconds late, and in chunks of so many bytes with a pause between."""
 
-    name: str
-    left: int | None
-    handshake: bool
-    commands: frozenset[str]
-    detail: str
+    delay: float = 0.0
+    trickle: tuple[int, float] | None = None
 
-    def matches(self, name: str) -> bool:
-        """Tell whether this fault befalls a request of that name."""
-        if self.commands:
-            return name in self.commands
-        return self.handshake or name not in HANDSHAKE
+    def reset(self) -> None:
+        """As fast as the machine can."""
+        self.delay, self.trickle = 0.0, None
 
 
 @dataclass(slots=True)
@@ -53,25 +74,65 @@ class Board:
     """The proxy's state that all its links share."""
 
     target: tuple[str, int]
+    seed: int = 0
+    clock: Callable[[], float] = time.monotonic
     mode: str = "normal"
-    delay: float = 0.0
-    trickle: tuple[int, float] | None = None
+    replies: Speed = field(default_factory=Speed)
+    requests: Speed = field(default_factory=Speed)
     armed: list[Armed] = field(default_factory=list)
     opened: int = 0
+    heals: int = 0
+    let_go_at: float = float("-inf")
     commands: Counter[str] = field(default_factory=Counter)
+    log: deque[FaultEvent] = field(default_factory=lambda: deque(maxlen=_LOG_LENGTH))
+    struck: Counter[str] = field(default_factory=Counter)
+    _started: float | None = None
+    _ever_armed: int = 0
 
     @property
     def rules(self) -> Mode:
         """The present mode's row of the table."""
         return MODES[self.mode]
 
-    def take_fault(self, name: str) -> Armed | None:
-        """Return the first armed fault for this command and use it up by one."""
-        for fault in self.armed:
-            if fault.matches(name):
-                if fault.left is not None:
-                    fault.left -= 1
-                    if fault.left == 0:
-                        self.armed.remove(fault)
-                return fault
-        return None
+    def start_clock(self) -> None:
+        """Count the log's seconds from now, unless they are counted already."""
+        if self._started is None:
+            self._started = self.clock()
+
+    def arm(self, fault: Armed) -> None:
+        """Let a fault wait for its requests, with random numbers of its own out of the seed."""
+        # Of its own, so that what one fault draws does not depend on which others are armed.
+        fault.random = random.Random(f"{self.seed}/{self._ever_armed}")
+        self._ever_armed += 1
+        self.armed.append(fault)
+
+    def take_fault(self, request: Request) -> Armed | None:
+        """Return the first armed fault for this request and use it up by one."""
+        now = self.clock()
+        # Every fault counts every request, so that `nth` and `rate` do not depend on the others.
+        wanting = [fault for fault in self.armed if not fault.is_over(now) and self._asks(fault, request, now)]
+        taken = wanting[0] if wanting else None
+        if taken is not None:
+            taken.use_up()
+        self.armed[:] = [fault for fault in self.armed if not fault.is_over(now)]
+        return taken
+
+    def _asks(self, fault: Armed, request: Request, now: float) -> bool:
+        try:
+            return fault.wants(request, now)
+        except Exception as error:  # noqa: BLE001 - the user's predicate; the connection must live on
+            self.note(f"match of {fault.name} raised {type(error).__name__}", request.command, request.connection)
+            return False
+
+    def note(self, fault: str, command: str, connection: int) -> None:
+        """Record what was done."""
+        at = self.clock() - (self._started or 0.0)
+        self.log.append(FaultEvent(at, fault, command, connection))
+        self.struck[fault] += 1
+
+    def heal(self) -> None:
+        """No mode, no speed limit, no armed faults; the caller changes what follows from the mode."""
+        self.heals += 1
+        self.replies.reset()
+        self.requests.reset()
+        self.armed.clear()

@@ -1,4 +1,4 @@
-"""One connection through the fault proxy, and the table of faults that can befall a request.
+"""One connection through the fault proxy: its requests' way to the server, its beginning and its end.
 
 Everything here runs on the proxy's own event loop, in one thread.
 """
@@ -9,41 +9,42 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any
 
 from resilient_redis.testing._board import Board
-from resilient_redis.testing._resp import ReplyCounter, Request, RequestScanner, RespError
+from resilient_redis.testing._faults import FAULTS
+from resilient_redis.testing._replies import CHUNK, REPLY_SECONDS, Replies
+from resilient_redis.testing._resp import Request, RequestScanner, RespError, encode
 
-_CHUNK = 65536
-# A blocking command may get no reply for ever, and the fault must happen all the same.
-_REPLY_SECONDS = 1.0
 # Time for a client to see that its connect succeeded.
 _CONNECT_SECONDS = 0.02
-# How soon a change of `delay` is seen by a reply that is already waiting.
-_SLICE_SECONDS = 0.05
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-FaultAction = Callable[["Link", Request, str], Awaitable[None]]
+_EXEC_ABORT = b"-EXECABORT Transaction discarded because of previous errors.\r\n"
 
 
 class Link:
     """One client's connection and its twin to the server."""
 
-    def __init__(self, board: Board, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.board = board
+    def __init__(self, board: Board, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.board, self.number = board, number
+        self.replies = Replies(board, self)
         self.lost_bytes = False
+        self.holding = False
+        """Is a request held back now?"""
         self._reader, self._writer = reader, writer
         self._upstream: asyncio.StreamWriter | None = None
-        self._replies: asyncio.Queue[tuple[float, bytes | None]] = asyncio.Queue(256)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._requests: RequestScanner | None = RequestScanner()
-        self._counter: ReplyCounter | None = ReplyCounter()
-        self._unanswered = 0
-        self._quiet = asyncio.Event()
-        self._quiet.set()
-        self._capture: asyncio.Future[bytes] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._inbox: asyncio.Queue[Request | None] = asyncio.Queue(10_000)
+        self._scanner: RequestScanner | None = RequestScanner()
+        self._resp3 = False
+        self._in_transaction = self._is_spoilt = False
+        self._loses_requests = self._loses_replies = False
+        self._let_go = asyncio.Event()
+        self._was_late = False
+        self._sending = asyncio.Lock()
+        self._client_gone = False
         self._closed = False
         self._running: asyncio.Task[None] | None = None
 
@@ -54,7 +55,9 @@ class Link:
             rules = self.board.rules
             if rules.resets_new or (rules.passes_requests and not await self._reaches_server()):
                 await self._reset_soon()
+            self.spawn(self._take_requests())
             await self._pump_requests()
+            await self._finish_late()
         except OSError:
             self.reset()
         finally:
@@ -63,69 +66,148 @@ class Link:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside, which ends with the connection."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def reset(self) -> None:
-        """End the client's side by RST, what was not sent yet thrown away."""
-        if not self._closed:
+        """End the client's side by RST, what was not sent yet thrown away.
+
+        The server's side ends too, except that a request that is held back is still delivered.
+        """
+        if not self._client_gone and not self._closed:
             # Without this the system would end the connection in the polite way (FIN).
             sock = self._writer.get_extra_info("socket")
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._writer.transport.abort()
-        self.close()
+        self._client_gone = True
+        if not self.holding:
+            self.close()
 
     def close(self) -> None:
-        """End both sides in the ordinary way (FIN)."""
-        self._closed = True
+        """End both sides in the ordinary way (FIN); what is held back is lost."""
+        self._closed = self._client_gone = True
         self._writer.close()
         if self._upstream is not None:
             # Never a reset on this side: the server might drop a request it has not read.
             self._upstream.close()
+        self._let_go.set()
+        self.replies.finish()
+        with contextlib.suppress(asyncio.QueueFull):
+            self._inbox.put_nowait(None)
 
     def stop(self) -> None:
         """Reset, and end `run` whatever it waits for."""
+        self.holding = False
         self.reset()
         if self._running is not None:
             self._running.cancel()
 
+    def let_go(self) -> None:
+        """Deliver what is held back."""
+        self._let_go.set()
+
+    async def settle(self) -> None:
+        """Wait until what was held back has been answered by the server, or never will be."""
+        while self.holding and not self._closed:
+            await asyncio.sleep(0)
+        await self.replies.wait_quiet()
+
+    def lose_requests(self) -> None:
+        """From now on nothing of this connection reaches the server."""
+        self._loses_requests = self.lost_bytes = True
+
+    def lose_replies(self) -> None:
+        """From now on nothing on this connection reaches the client."""
+        self._loses_replies = self.lost_bytes = True
+
     async def send(self, data: bytes) -> None:
         """Send bytes to the client, trickled or not; they vanish while replies do not pass."""
-        while data and not self._closed:
-            if not self.board.rules.passes_replies:
-                self.lost_bytes = True
-                return
-            size, pause = self.board.trickle or (len(data), 0.0)
-            self._writer.write(data[:size])
-            await self._writer.drain()
-            data = data[size:]
-            if data:
-                await asyncio.sleep(pause)
+        async with self._sending:
+            try:
+                while data and not self._client_gone:
+                    if self._loses_replies or not self.board.rules.passes_replies:
+                        self.lost_bytes = True
+                        return
+                    data = await _write(self._writer, data, self.board.replies.trickle)
+            except OSError:
+                self._client_gone = True
 
-    async def forward(self, data: bytes, *, requests: int = 1) -> None:
-        """Send bytes that hold so many requests to the server."""
-        upstream = self._upstream or await self._connect()
-        self._unanswered += requests
-        self._quiet.clear()
-        upstream.write(data)
-        await upstream.drain()
+    async def forward(self, request: Request) -> None:
+        """Send a request to the server, trickled or not; nothing happens once the connection is over."""
+        if self._closed:
+            return
+        self._follow(request)
+        await self._forward_bytes(request.raw, replies=int(self._scanner is not None))
 
     async def forward_and_capture(self, request: Request) -> bytes:
-        """Forward a request and return the first bytes of its reply instead of passing them on.
+        """Forward a request and return its reply, or what came of it within a second, instead of passing it on."""
+        return await self.replies.capture(lambda: self.forward(request))
 
-        Returns nothing if no reply comes within a second.
-        """
-        self._capture = asyncio.get_running_loop().create_future()
+    async def refuse(self, request: Request) -> None:
+        """Keep a request from the server, whose transaction is then as it would be if it had refused it."""
+        if not self._in_transaction:
+            return
+        if request.name == "EXEC":
+            await self._discard()
+        else:
+            self._is_spoilt = True
+
+    async def hold(self, request: Request, seconds: float | None) -> None:
+        """Keep a request back until `let_go`, at most so long; whatever the client does meanwhile."""
+        if request.arrived <= self.board.let_go_at:
+            return
+        await self._wait_back(None if seconds is None else request.arrived + seconds)
+
+    def end_replies(self, *, by_reset: bool) -> None:
+        """The server has ended its side: so ends the client's, and nothing held back can be delivered."""
+        self.replies.ended.set()
+        if not self.board.rules.passes_replies or self._loses_replies:
+            self.lost_bytes = True
+            self._let_go.set()
+        elif by_reset:
+            self.holding = False
+            self.reset()
+        else:
+            self.close()
+
+    async def _wait_back(self, until: float | None) -> None:
+        self.holding = self._was_late = True
+        self._let_go.clear()
+        left = None if until is None else max(0.0, until - self.board.clock())
         try:
-            await self.forward(request.raw)
-            return await asyncio.wait_for(self._capture, _REPLY_SECONDS)
-        except TimeoutError:
-            return b""
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._let_go.wait(), left)
         finally:
-            self._capture = None
+            self.holding = False
+
+    async def _forward_bytes(self, data: bytes, *, replies: int) -> None:
+        upstream = self._upstream or await self._connect()
+        self.replies.expect(replies)
+        while data and not self._closed:
+            data = await _write(upstream, data, self.board.requests.trickle)
+
+    def _follow(self, request: Request) -> None:
+        name = request.name if self._scanner is not None else ""
+        if name == "HELLO":
+            self._resp3 = request.args[:1] == (b"3",) or (self._resp3 and not request.args)
+        elif name == "MULTI":
+            self._in_transaction = True
+        elif name in ("EXEC", "DISCARD", "RESET"):
+            self._in_transaction = self._is_spoilt = False
+
+    async def _discard(self) -> None:
+        await self.forward_and_capture(Request(encode(["DISCARD"])))
 
     async def _reset_soon(self) -> None:
         # At once, the reset could overtake the client's connect, which would then fail itself.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._reader.read(1), _CONNECT_SECONDS)
+        if self.board.rules.resets_new:
+            self.board.note("accept_then_reset", "", self.number)
         self.reset()
 
     async def _reaches_server(self) -> bool:
@@ -138,119 +220,86 @@ class Link:
     async def _connect(self) -> asyncio.StreamWriter:
         reader, writer = await asyncio.open_connection(*self.board.target)
         self._upstream = writer
-        self._tasks.append(asyncio.create_task(self._read_replies(reader)))
-        self._tasks.append(asyncio.create_task(self._pass_replies()))
+        self.spawn(self.replies.read(reader))
+        self.spawn(self.replies.pass_on())
         return writer
 
-    async def _pump_requests(self) -> None:
-        while not self._closed and (data := await self._reader.read(_CHUNK)):
-            for request in self._scan(data):
-                await self._handle(request)
+    async def _take_requests(self) -> None:
+        # Apart from handling them: the client may leave while one of them is held back.
+        try:
+            while data := await self._reader.read(CHUNK):
+                now = self.board.clock()
+                for request in self._scan(data):
+                    await self._inbox.put(replace(request, arrived=now))
+        except OSError:
+            self._client_gone = True
+        await self._inbox.put(None)
 
     def _scan(self, data: bytes) -> list[Request]:
-        if self._requests is None:
+        if self._scanner is None:
             return [Request(data)]
         try:
-            return self._requests.feed(data)
+            return self._scanner.feed(data)
         except RespError:
-            data = self._requests.pending + data
-            self._requests = None
+            data = self._scanner.pending + data
+            self._scanner = None
             return [Request(data)]
+
+    async def _pump_requests(self) -> None:
+        while not self._closed and (request := await self._inbox.get()) is not None:
+            await self._handle(request)
+
+    async def _finish_late(self) -> None:
+        # The end comes after the late request, as it would in the network; what it does, the server says first.
+        if self._was_late and self._upstream is not None and not self._closed:
+            self._upstream.write_eof()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.replies.ended.wait(), REPLY_SECONDS)
 
     async def _handle(self, request: Request) -> None:
+        is_resp = self._scanner is not None
+        if is_resp:
+            request = replace(request, connection=self.number, resp3=self._resp3)
+            self.board.commands[request.name] += 1
+        if self.board.requests.delay:
+            await self._wait_back(request.arrived + self.board.requests.delay)
         if self._closed:
             return
-        is_resp = self._requests is not None
-        name = request.name if is_resp else ""
-        if is_resp:
-            self.board.commands[name] += 1
-        if not self.board.rules.passes_requests:
-            self.lost_bytes = True
-            return
-        fault = self.board.take_fault(name) if is_resp else None
-        if fault is None:
-            await self.forward(request.raw, requests=int(is_resp))
-            return
-        # Replies to earlier requests go out first, so that the fault hits this one alone.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._quiet.wait(), _REPLY_SECONDS)
-        await FAULTS[fault.name](self, request, fault.detail)
-
-    async def _read_replies(self, reader: asyncio.StreamReader) -> None:
-        clock = asyncio.get_running_loop().time
-        try:
-            while data := await reader.read(_CHUNK):
-                await self._replies.put((clock(), data))
-            await self._replies.put((clock(), b""))
-        except OSError:
-            await self._replies.put((clock(), None))
-
-    async def _pass_replies(self) -> None:
-        # Apart from reading, so that a delay is latency and not a limit on throughput.
-        with contextlib.suppress(OSError):
-            while True:
-                arrived, data = await self._replies.get()
-                await self._wait_out_delay(arrived)
-                if not data:
-                    self._end_replies(by_reset=data is None)
-                    return
-                await self._deliver(data)
-
-    async def _wait_out_delay(self, arrived: float) -> None:
-        clock = asyncio.get_running_loop().time
-        while (left := arrived + self.board.delay - clock()) > 0:
-            await asyncio.sleep(min(left, _SLICE_SECONDS))
-
-    def _end_replies(self, *, by_reset: bool) -> None:
-        if not self.board.rules.passes_replies:
-            self.lost_bytes = True
-        elif by_reset:
-            self.reset()
+        if self._loses_requests or not self.board.rules.passes_requests:
+            self._lose(request.command if is_resp else "")
+        elif is_resp:
+            if not self.board.rules.passes_replies:
+                self.board.note(self.board.mode, request.command, self.number)
+            await self._handle_command(request)
         else:
-            self.close()
+            await self.forward(request)
 
-    async def _deliver(self, data: bytes) -> None:
-        if self._capture is not None and not self._capture.done():
-            self._capture.set_result(data)
+    def _lose(self, command: str) -> None:
+        self.lost_bytes = True
+        if not self._loses_requests:
+            self.board.note(self.board.mode, command, self.number)
+
+    async def _handle_command(self, request: Request) -> None:
+        fault = self.board.take_fault(request)
+        if fault is not None:
+            self.board.note(fault.name, request.command, self.number)
+            # Replies to earlier requests go out first, so that the fault hits this one alone.
+            await self.replies.wait_quiet()
+            if not self._closed:
+                await FAULTS[fault.name](self, request, fault)
+        elif self._is_spoilt and request.name == "EXEC":
+            await self.replies.wait_quiet()
+            await self._discard()
+            await self.send(_EXEC_ABORT)
         else:
-            await self.send(data)
-        self._count_replies(data)
-
-    def _count_replies(self, data: bytes) -> None:
-        try:
-            replies = self._counter.feed(data) if self._counter else self._unanswered
-        except RespError:
-            self._counter, replies = None, self._unanswered
-        self._unanswered = max(0, self._unanswered - replies)
-        if not self._unanswered:
-            self._quiet.set()
+            await self.forward(request)
 
 
-async def _cut_before_request(link: Link, _request: Request, _detail: str) -> None:
-    link.reset()
-
-
-async def _cut_after_request(link: Link, request: Request, _detail: str) -> None:
-    # Its reply shows that the server has done it: the cut is sure to come after the effect.
-    await link.forward_and_capture(request)
-    link.reset()
-
-
-async def _half_reply(link: Link, request: Request, _detail: str) -> None:
-    reply = await link.forward_and_capture(request)
-    await link.send(reply[: len(reply) // 2])
-    link.close()
-
-
-async def _reply_error(link: Link, _request: Request, detail: str) -> None:
-    await link.send(f"-{detail}\r\n".encode())
-
-
-FAULTS: Mapping[str, FaultAction] = MappingProxyType(
-    {
-        "cut_before_request": _cut_before_request,
-        "cut_after_request": _cut_after_request,
-        "half_reply": _half_reply,
-        "reply_error": _reply_error,
-    }
-)
+async def _write(writer: asyncio.StreamWriter, data: bytes, trickle: tuple[int, float] | None) -> bytes:
+    """Write all, or a chunk and its pause; return what is left."""
+    size, pause = trickle or (len(data), 0.0)
+    writer.write(data[:size])
+    await writer.drain()
+    if len(data) > size:
+        await asyncio.sleep(pause)
+    return data[size:]

@@ -7,7 +7,7 @@ of a command, and a server check needs one reply.  Works on bytes alone, with no
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 _ONE_LINE = b"+-:_,#("
@@ -15,6 +15,10 @@ _WITH_LENGTH = b"$!="
 _AGGREGATES = {b"*": 1, b"~": 1, b">": 1, b"%": 2, b"|": 2}
 _MARKS = _ONE_LINE + _WITH_LENGTH + b"".join(_AGGREGATES)
 _LONGEST_LINE = 64 * 1024
+_CONTAINERS = frozenset(
+    "ACL CLIENT CLUSTER COMMAND COMMANDLOG CONFIG DEBUG FUNCTION LATENCY MEMORY MODULE OBJECT PUBSUB SCRIPT SENTINEL "
+    "SLOWLOG XGROUP XINFO".split()
+)
 
 
 class RespError(ValueError):
@@ -56,6 +60,16 @@ class FrameScanner:
         self._skip = 0
         self._open: list[int] = []
         self._kind = b""
+
+    @property
+    def at_border(self) -> bool:
+        """True between two frames."""
+        return not (self._line or self._skip or self._open)
+
+    @property
+    def kind(self) -> bytes:
+        """The first byte of the frame under way, or of the last one."""
+        return self._kind
 
     def feed(self, data: bytes) -> list[FrameEnd]:
         """Take the next bytes; return the frames that they complete, in order."""
@@ -132,19 +146,43 @@ class FrameScanner:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    r"""One command as a client sent it.
+    r"""One command as a client sent it; what `match=` of a fault is asked about.
 
-    >>> Request(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n").words()
-    (b'GET', b'k')
+    `connection` counts the proxy's connections from 1; `resp3` is True after HELLO 3; `arrived`
+    is the time of the monotonic clock.
+
+    >>> request = Request(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n")
+    >>> request.name, request.args, request.words()
+    ('GET', (b'k',), (b'GET', b'k'))
     """
 
     raw: bytes
+    connection: int = field(default=0, repr=False)
+    resp3: bool = field(default=False, repr=False)
+    arrived: float = field(default=0.0, repr=False)
 
     @property
     def name(self) -> str:
-        """The command's name in capitals; empty if the request holds no word."""
+        """The command's first word in capitals; empty if the request holds no word."""
         words = self.words(1)
-        return words[0].decode("ascii", "replace").upper() if words else ""
+        return _capitals(words[0]) if words else ""
+
+    @property
+    def command(self) -> str:
+        r"""The whole name, as in "CLIENT KILL": two words where the first is a container.
+
+        >>> Request(b"client kill id 7\r\n").command
+        'CLIENT KILL'
+        """
+        words = self.words(2)
+        if len(words) == 2 and self.name in _CONTAINERS:
+            return f"{self.name} {_capitals(words[1])}"
+        return self.name
+
+    @property
+    def args(self) -> tuple[bytes, ...]:
+        """All words after the first."""
+        return self.words()[1:]
 
     def words(self, limit: int | None = None) -> tuple[bytes, ...]:
         """Return the command and its arguments, at most `limit` of them."""
@@ -158,6 +196,10 @@ class Request:
             found.append(self.raw[body:end])
             at = end + 2
         return tuple(found)
+
+
+def _capitals(word: bytes) -> str:
+    return word.decode("ascii", "replace").upper()
 
 
 class RequestScanner:
@@ -194,19 +236,50 @@ class RequestScanner:
         return requests
 
 
-class ReplyCounter:
-    r"""Counts the replies in a server's byte stream; RESP3 pushes are no replies.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a server's stream that belongs to one frame of this kind; `complete` if it ends there."""
 
-    >>> ReplyCounter().feed(b"+OK\r\n>2\r\n+invalidate\r\n_\r\n:1\r\n")
-    2
+    data: bytes
+    kind: bytes
+    complete: bool
+
+    @property
+    def is_push(self) -> bool:
+        """True for a RESP3 push, which answers no request."""
+        return self.kind == b">"
+
+    @property
+    def ends_reply(self) -> bool:
+        """True for the last part of an answer."""
+        return self.complete and not self.is_push
+
+
+class ReplyCutter:
+    r"""Cuts a server's byte stream at the borders of its frames.
+
+    >>> [(piece.data, piece.ends_reply) for piece in ReplyCutter().feed(b"+OK\r\n>1\r\n+x\r\n:1")]
+    [(b'+OK\r\n', True), (b'>1\r\n+x\r\n', False), (b':1', False)]
     """
 
     def __init__(self) -> None:
         self._frames = FrameScanner()
 
-    def feed(self, data: bytes) -> int:
-        """Take the next bytes; return how many replies they complete."""
-        return sum(end.kind != b">" for end in self._frames.feed(data))
+    @property
+    def at_border(self) -> bool:
+        """True between two frames."""
+        return self._frames.at_border
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """Take the next bytes; return them in pieces.  Errors: RespError; it is useless from then on."""
+        pieces: list[Piece] = []
+        start = 0
+        for end in self._frames.feed(data):
+            pieces.append(Piece(data[start : end.offset], end.kind, complete=True))
+            start = end.offset
+        if start < len(data):
+            pieces.append(Piece(data[start:], self._frames.kind, complete=False))
+        return pieces
 
 
 def encode(words: Iterable[str | bytes | int]) -> bytes:
@@ -218,6 +291,15 @@ def encode(words: Iterable[str | bytes | int]) -> bytes:
     parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
     body = b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
     return b"*%d\r\n%s" % (len(parts), body)
+
+
+def encode_push(words: Iterable[str | bytes | int]) -> bytes:
+    r"""Return a RESP3 push of bulk strings.
+
+    >>> encode_push(["message", "c"])
+    b'>2\r\n$7\r\nmessage\r\n$1\r\nc\r\n'
+    """
+    return b">" + encode(words)[1:]
 
 
 def read_frame(stream: ByteStream) -> bytes:

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
-from collections.abc import Callable, Collection, Coroutine
-from typing import Any, Self, TypeVar
+import random
+from collections.abc import Callable
+from typing import Literal, Self, TypeVar
 
-from resilient_redis.testing._board import HANDSHAKE, MODES, Armed, Board
-from resilient_redis.testing._link import FAULTS, Link
+from resilient_redis.testing._armed import HANDSHAKE, Between
+from resilient_redis.testing._board import Board, FaultEvent, Speed
+from resilient_redis.testing._engine import Engine
+from resilient_redis.testing._request_faults import RequestFaults
 from resilient_redis.testing._spawn import free_port
 
 __all__ = ["FaultProxy"]
 
 _HOST = "127.0.0.1"
-_CONTROL_SECONDS = 5.0
-_ROUND_SECONDS = 0.1
+_SEEDS = 2**32
 _T = TypeVar("_T")
+_fresh = random.SystemRandom()
+
+Direction = Literal["replies", "requests", "both"]
 
 
-class FaultProxy:
-    """Stands between a client and a server on 127.0.0.1 and can be told to misbehave.
+class FaultProxy(RequestFaults):
+    r"""Stands between a client and a server and can be told to misbehave.
 
-    Runs its own event loop in a daemon thread, so sync and asyncio tests use it alike.  Every
-    control may be called from any thread and has taken effect when it returns.  Three kinds:
+    Runs its own event loop in a daemon thread, so sync and asyncio tests use it alike (`with` or
+    `async with`).  Every control may be called from any thread and has taken effect when it
+    returns.  Three kinds:
 
-    * modes, one at a time: `refuse`, `accept_then_reset`, `black_hole`, `drop_replies`;
+    * modes, one at a time: `refuse`, `accept_then_reset`, `black_hole`, `drop_replies`,
+      `drop_requests`;
     * speed, on top of any mode: `delay`, `trickle`;
     * faults that befall the next `n` requests, in the order they were armed:
-      `cut_before_request`, `cut_after_request`, `half_reply`, `reply_error`, or `inject`.
+      `cut_before_request`, `cut_after_request`, `half_reply`, `reply_error`, `garbage`,
+      `wrong_type`, `extra_reply`, `push`, `lose_request`, `lose_reply`, `delay_reply`,
+      `hold_requests`, or `inject` by name.  They take `commands=`, `nth=`, `rate=`, `between=`,
+      `match=` and `handshake=` (see `When`).
 
     `heal` ends them all.  Faults pass over what a client sends to set up a connection or to
     check it (HELLO, AUTH, CLIENT, SELECT, PING) unless `handshake=True`, or the command is
@@ -37,49 +45,48 @@ class FaultProxy:
     While the server itself is down, clients can connect and are reset.
     TLS and replication streams pass through unread: modes and speed work, faults do not.
 
-    Example::
+    The proxy listens on `host` (127.0.0.1) and `port` (a free one if None).  The same `seed` and
+    the same traffic give the same faults; if None, one is drawn: see `seed`.
 
-        with EmbeddedServer.start() as server, FaultProxy(server.host, server.port) as proxy:
-            client = redis.Redis.from_url(proxy.url)
-            proxy.cut_after_request()
-            client.incr("n")  # applied, but the client sees a lost connection
+    >>> import redis
+    >>> from resilient_redis.testing import EmbeddedServer
+    >>> with EmbeddedServer.start() as server, FaultProxy(server.host, server.port, seed=7) as proxy:
+    ...     proxy.reply_error("READONLY not now", nth=2)
+    ...     with redis.Redis.from_url(proxy.url) as client:
+    ...         print(client.incr("n"))
+    ...         try:
+    ...             client.incr("n")
+    ...         except redis.exceptions.ReadOnlyError as error:
+    ...             print(error, proxy.faults)
+    1
+    not now {'reply_error': 1}
     """
 
-    def __init__(self, target_host: str, target_port: int) -> None:
-        self._board = Board((target_host, target_port))
-        self._links: set[Link] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.host, self.port = _HOST, free_port()
-        self._closing = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._listener: socket.socket | None = None
+    def __init__(
+        self,
+        target_host: str,
+        target_port: int,
+        *,
+        host: str = _HOST,
+        port: int | None = None,
+        seed: int | None = None,
+    ) -> None:
+        chosen = _fresh.randrange(_SEEDS) if seed is None else seed
+        self._board = Board((target_host, target_port), chosen)
+        self.host, self.port = host, free_port() if port is None else port
+        self._engine = Engine(self._board, self.host, self.port)
 
     def start(self) -> Self:
-        """Listen; return the proxy itself.  OSError if its port was taken meanwhile."""
-        self._closing = False
-        self._loop = asyncio.SelectorEventLoop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"fault-proxy-{self.port}", daemon=True)
-        self._thread.start()
-        try:
-            self._run(self._listen())
-        except BaseException:
-            self.close()
-            raise
+        """Listen; return the proxy itself.  OSError if its port is taken."""
+        self._engine.start()
         return self
 
     def close(self) -> None:
-        """Reset all connections, stop listening, end the thread.  May be called again."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
-        try:
-            self._run(self._shut_down())
-        finally:
-            self._loop = self._thread = None
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(_CONTROL_SECONDS)
-            loop.close()
+        """Reset all connections, stop listening, end the thread.  May be called again.
+
+        What `hold_requests` holds back is dropped.
+        """
+        self._engine.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -87,10 +94,22 @@ class FaultProxy:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.close)
+
     @property
     def url(self) -> str:
         """The proxy's URL for `redis.Redis.from_url` (without password)."""
-        return f"redis://{self.host}:{self.port}/0"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"redis://{host}:{self.port}/0"
+
+    @property
+    def seed(self) -> int:
+        """Where its random numbers come from; give it to another proxy to see the same faults."""
+        return self._board.seed
 
     @property
     def connections_opened(self) -> int:
@@ -100,7 +119,7 @@ class FaultProxy:
     @property
     def open_connections(self) -> int:
         """How many connections are open now; a closed one is noticed a moment later."""
-        return len(self._links)
+        return len(self._engine.links)
 
     @property
     def requests(self) -> int:
@@ -117,185 +136,130 @@ class FaultProxy:
         """The present mode: "normal" or the name of the method that set it."""
         return self._board.mode
 
+    @property
+    def held(self) -> int:
+        """How many connections have a request that is held back now."""
+        return sum(link.holding for link in list(self._engine.links))
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """How often each fault or mode struck."""
+        return dict(self._board.struck)
+
+    @property
+    def events(self) -> list[FaultEvent]:
+        """What the proxy did, the last 10,000 things, oldest first; never keys or values.
+
+        A refused connect is not among them (nobody was there to see it), and neither are `delay`
+        and `trickle`.  A `match` that raised is, with the error's class; its fault did not strike.
+        """
+        return self._call(lambda: list(self._board.log)) if self._engine.running else list(self._board.log)
+
     def __repr__(self) -> str:
         board = self._board
-        waiting = "+".join(fault.name for fault in board.armed) or "nothing"
+        waiting = "+".join(fault.name for fault in list(board.armed)) or "nothing"
         return (
             f"<FaultProxy {self.host}:{self.port} -> {board.target[0]}:{board.target[1]} "
-            f"{board.mode}, armed: {waiting}, open: {len(self._links)}>"
+            f"{board.mode}, armed: {waiting}, open: {self.open_connections}, seed: {board.seed}>"
         )
 
-    def refuse(self) -> None:
-        """Stop listening: connects are refused.  Open connections go on (see `cut_all`)."""
-        self._set_mode("refuse")
+    def refuse(self, *, between: Between | None = None) -> None:
+        """Stop listening: connects are refused.  Open connections go on (see `cut_all`).
 
-    def accept_then_reset(self) -> None:
+        This and the other modes: with `between=(a, b)` only from second a to second b from now.
+        """
+        self._set_mode("refuse", between)
+
+    def accept_then_reset(self, *, between: Between | None = None) -> None:
         """Reset each new connection at its first bytes, or after 20 ms.  Open connections go on."""
-        self._set_mode("accept_then_reset")
+        self._set_mode("accept_then_reset", between)
 
-    def black_hole(self) -> None:
+    def black_hole(self, *, between: Between | None = None) -> None:
         """Accept and read, but pass nothing either way, on open connections too."""
-        self._set_mode("black_hole")
+        self._set_mode("black_hole", between)
 
-    def drop_replies(self) -> None:
+    def drop_replies(self, *, between: Between | None = None) -> None:
         """Let requests through to the server and drop its replies, on open connections too."""
-        self._set_mode("drop_replies")
+        self._set_mode("drop_replies", between)
 
-    def delay(self, seconds: float) -> None:
-        """Hold each reply back for so many seconds after it came from the server; 0 ends it."""
+    def drop_requests(self, *, between: Between | None = None) -> None:
+        """Drop what clients send and let the server's bytes through, on open connections too."""
+        self._set_mode("drop_requests", between)
+
+    def delay(self, seconds: float, *, direction: Direction = "replies", between: Between | None = None) -> None:
+        """Hold each reply back for so many seconds after it came from the server; 0 ends it.
+
+        With `direction="requests"` it is the requests, and they are delivered even if the client
+        has gone meanwhile (as in `hold_requests`); "both" is both.
+        """
         if seconds < 0:
             raise ValueError(f"delay must not be negative: {seconds}")
-        self._call(lambda: setattr(self._board, "delay", seconds))
 
-    def trickle(self, bytes_per_chunk: int = 1, interval: float = 0.01) -> None:
-        """Let replies leave in small chunks with so many seconds between them."""
+        speeds = self._speeds(direction)
+
+        def set_delay(value: float) -> None:
+            for speed in speeds:
+                speed.delay = value
+
+        self._during(between, lambda: set_delay(seconds), lambda: set_delay(0.0))
+
+    def trickle(
+        self,
+        bytes_per_chunk: int = 1,
+        interval: float = 0.01,
+        *,
+        direction: Direction = "replies",
+        between: Between | None = None,
+    ) -> None:
+        """Let replies leave in small chunks with so many seconds between them; or requests, or both."""
         if bytes_per_chunk < 1 or interval < 0:
             raise ValueError("trickle needs bytes_per_chunk >= 1 and interval >= 0")
-        self._call(lambda: setattr(self._board, "trickle", (bytes_per_chunk, interval)))
 
-    def cut_before_request(self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()) -> None:
-        """Reset the connection on the next `n` requests; the server never sees them."""
-        self.inject("cut_before_request", n, handshake=handshake, commands=commands)
+        speeds = self._speeds(direction)
 
-    def cut_after_request(self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()) -> None:
-        """Let the server carry out the next `n` requests, and reset before the reply gets out.
+        def set_trickle(value: tuple[int, float] | None) -> None:
+            for speed in speeds:
+                speed.trickle = value
 
-        Waits for the server's reply before the cut, at most a second.
+        self._during(between, lambda: set_trickle((bytes_per_chunk, interval)), lambda: set_trickle(None))
+
+    def release(self) -> int:
+        """Deliver all requests that are held back now; return how many connections had one.
+
+        Returns once the server has answered them, or after a second.  Faults stay armed: requests
+        that come later are held anew.
         """
-        self.inject("cut_after_request", n, handshake=handshake, commands=commands)
-
-    def half_reply(self, n: int | None = 1, *, handshake: bool = False, commands: Collection[str] = ()) -> None:
-        """Send the first half of the reply to each of the next `n` requests, then close."""
-        self.inject("half_reply", n, handshake=handshake, commands=commands)
-
-    def reply_error(
-        self,
-        text: str,
-        n: int | None = 1,
-        *,
-        handshake: bool = False,
-        commands: Collection[str] = (),
-    ) -> None:
-        """Answer the next `n` requests with an error, as in "LOADING reading the dataset".
-
-        The server never sees them; the connection goes on.
-        """
-        if "\r" in text or "\n" in text:
-            raise ValueError(f"an error reply is one line: {text!r}")
-        self.inject("reply_error", n, handshake=handshake, commands=commands, detail=text)
-
-    def inject(
-        self,
-        fault: str,
-        n: int | None = 1,
-        *,
-        handshake: bool = False,
-        commands: Collection[str] = (),
-        detail: str = "",
-    ) -> None:
-        """Arm a fault of the table by name, for `n` requests (None: until `heal`).
-
-        `commands` are the only commands it befalls.  A cut ends the connection, so the next
-        request that it befalls is on another one.  Errors: ValueError for an unknown fault
-        or a bad `n`.
-        """
-        if fault not in FAULTS:
-            raise ValueError(f"unknown fault {fault!r}: choose from {', '.join(FAULTS)}")
-        if n is not None and n < 1:
-            raise ValueError(f"n must be at least 1, or None for every request: {n}")
-        if isinstance(commands, str):
-            raise TypeError(f"commands is a list: write commands=[{commands!r}]")
-        names = frozenset(name.upper() for name in commands)
-        armed = Armed(fault, n, handshake, names, detail)
-        self._call(lambda: self._board.armed.append(armed))
+        return self._engine.run(self._engine.release())
 
     def heal(self) -> None:
-        """Be an ordinary proxy again: no mode, no speed limit, no armed faults.
+        """Be an ordinary proxy again: no mode, no speed limit, no armed faults, nothing scheduled.
 
-        Connections that lost bytes to `black_hole` or `drop_replies` are reset: on them later
-        replies would be taken for answers to earlier requests.
+        What is held back is delivered.  Connections that lost bytes (to `black_hole`,
+        `drop_replies`, `lose_reply` and their like) are reset: on them later replies would be
+        taken for answers to earlier requests.
         """
-        self._run(self._heal())
+        self._call(self._engine.heal)
 
     def cut_all(self) -> None:
-        """Reset all open connections; new ones are treated as before."""
-        self._call(self._reset_links)
+        """Reset all open connections; new ones are treated as before.  What is held back stays so."""
+        self._call(self._engine.reset_links)
 
-    def _set_mode(self, mode: str) -> None:
-        self._run(self._switch(mode))
+    def _set_mode(self, mode: str, between: Between | None) -> None:
+        def back() -> None:
+            if self._board.mode == mode:
+                self._engine.switch("normal")
+
+        self._during(between, lambda: self._engine.switch(mode), back)
+
+    def _during(self, between: Between | None, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        self._call(lambda: self._engine.during(between, begin, end))
+
+    def _speeds(self, direction: Direction) -> list[Speed]:
+        known = {"replies": [self._board.replies], "requests": [self._board.requests]}
+        known["both"] = known["replies"] + known["requests"]
+        if direction not in known:
+            raise ValueError(f"direction must be one of {', '.join(known)}: {direction!r}")
+        return known[direction]
 
     def _call(self, action: Callable[[], _T]) -> _T:
-        async def call() -> _T:
-            return action()
-
-        return self._run(call())
-
-    def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        if self._loop is None:
-            work.close()
-            raise RuntimeError("the proxy does not run: use it in a with block, or call start()")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(_CONTROL_SECONDS)
-
-    async def _switch(self, mode: str) -> None:
-        self._board.mode = mode
-        if not MODES[mode].listens:
-            self._stop_listening()
-        elif self._listener is None:
-            await self._listen()
-
-    async def _heal(self) -> None:
-        board = self._board
-        board.delay, board.trickle = 0.0, None
-        board.armed.clear()
-        for link in list(self._links):
-            if link.lost_bytes:
-                link.reset()
-        await self._switch("normal")
-
-    async def _listen(self) -> None:
-        # No asyncio.Server: closed with a connection half accepted, it leaks that socket (3.11).
-        listener = socket.create_server((self.host, self.port), backlog=128)
-        listener.setblocking(False)
-        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
-        self._listener = listener
-
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            asyncio.get_running_loop().remove_reader(self._listener)
-            self._listener.close()
-            self._listener = None
-
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            accepted, _ = listener.accept()
-        except OSError:  # the client has gone already
-            return
-        accepted.setblocking(False)
-        self._board.opened += 1
-        task = asyncio.get_running_loop().create_task(self._serve(accepted))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(self, accepted: socket.socket) -> None:
-        link = Link(self._board, *await asyncio.open_connection(sock=accepted))
-        self._links.add(link)
-        try:
-            if not self._closing:
-                await link.run()
-        finally:
-            link.reset()
-            self._links.remove(link)
-
-    def _reset_links(self) -> None:
-        for link in list(self._links):
-            link.reset()
-
-    async def _shut_down(self) -> None:
-        self._closing = True
-        self._stop_listening()
-        while self._tasks:
-            for link in list(self._links):
-                link.stop()
-            await asyncio.wait(self._tasks, timeout=_ROUND_SECONDS)
-        # The transports close their sockets in the round after that.
-        await asyncio.sleep(0)
+        return self._engine.call(action)

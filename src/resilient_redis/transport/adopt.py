@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import redis
@@ -16,6 +16,7 @@ import redis.asyncio.retry
 import redis.retry
 from redis.backoff import NoBackoff
 
+from resilient_redis.calls import CommandClass
 from resilient_redis.clock import Clock
 from resilient_redis.connections import aio_observed, observed
 from resilient_redis.connections.attempt import current_attempt
@@ -37,6 +38,8 @@ class PoolState:
         policies: the policies of the client that made this pool; ``None`` when it was handed in.
         redis_retry: redis-py's own retry as it was set, turned into a `Retry`; ``None`` when there was none.
         defaults: the default stack for this pool, made once so that its circuit is one.
+        marks: the user's own words for what commands do; ``None`` without any.
+        renewed: clock reading at which its connections were last given up after a failover.
     """
 
     def __init__(self, clock: Clock | None, redis_retry: Retry | None, events: Events | None) -> None:
@@ -44,6 +47,8 @@ class PoolState:
         self.policies: tuple[Policy, ...] | None = None
         self.redis_retry = redis_retry
         self.defaults: tuple[Policy, ...] | None = None
+        self.marks: Mapping[str, CommandClass] | None = None
+        self.renewed = -math.inf
 
 
 class _Off(redis.retry.Retry):

@@ -10,12 +10,16 @@ import redis.asyncio
 import redis.asyncio.client
 import redis.exceptions as rx
 
-from resilient_redis.calls import NO_DEADLINE, Call
+from resilient_redis.calls import NO_DEADLINE, Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
 from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
+from resilient_redis.transport.renewal import arenew, leads_astray
+from resilient_redis.transport.replies import Refused, as_redis_says_it
 
 Now = Callable[[], float]
+Behind = list[LeftBehind] | None
 
 
 async def exchange(
@@ -63,15 +67,39 @@ class CommandSurface:
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe a command."""
         client, words = args
-        return command_call(words, options, stateful=client.single_connection_client)
+        marks = adopt(client.connection_pool).marks
+        return command_call(words, options, marks, stateful=client.single_connection_client)
 
-    async def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+    async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
         """Send it by redis-py's own path, so that its callbacks, metrics and instrumentors keep working."""
         client, words = args
         allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
-        attempt = Attempt(self._now, deadline, allowance, self._observed)
+        attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
         # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
-        return await exchange(attempt, words[0], redis.asyncio.Redis.execute_command, client, *words, **options)
+        try:
+            return await exchange(attempt, words[0], redis.asyncio.Redis.execute_command, client, *words, **options)
+        except rx.RedisError as error:
+            if leads_astray(error):
+                await arenew(client.connection_pool)
+            raise
+
+
+class ReadBackSurface:
+    """A read that first cuts off connections over which a write may still arrive."""
+
+    def __init__(self, commands: CommandSurface, behind: list[LeftBehind]) -> None:
+        self._commands = commands
+        self._behind = behind
+
+    def call(self, args: Any, options: dict[str, Any]) -> Call:
+        """Describe it; nothing may stand for what is really there."""
+        call = self._commands.call(args, options)
+        call.maskable = "never"
+        return call
+
+    async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
+        """Cut off, then read."""
+        return await self._commands.run(args, options, deadline, self._behind)
 
 
 class PipelineSurface:
@@ -85,18 +113,27 @@ class PipelineSurface:
         # execute() empties the pipeline whatever happens; another attempt needs what was in it.
         self._queued = (pipe.command_stack, pipe.scripts, pipe.explicit_transaction)
         self._stateful = pipe.connection is not None or pipe.watching
+        self._transaction = bool(pipe.explicit_transaction or pipe.is_transaction)
+        self._atomic = self._transaction or len(pipe.command_stack) == 1
 
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe the whole pipeline."""
-        commands, _, explicit = self._queued
-        return pipeline_call(commands, explicit or self._pipe.is_transaction, stateful=self._stateful)
+        marks = adopt(self._pipe.connection_pool).marks
+        return pipeline_call(self._queued[0], self._transaction, marks, stateful=self._stateful)
 
-    async def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+    async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
         """Send everything, read everything."""
         pipe = self._pipe
         pipe.command_stack, pipe.scripts, pipe.explicit_transaction = self._queued
-        attempt = Attempt(self._now, deadline, self._allowance, self._observed)
-        return await exchange(attempt, "PIPELINE", redis.asyncio.client.Pipeline.execute, pipe, *args)
+        attempt = Attempt(self._now, deadline, self._allowance, self._observed, behind=behind, atomic=self._atomic)
+        try:
+            return await exchange(attempt, "PIPELINE", redis.asyncio.client.Pipeline.execute, pipe, *args)
+        except Refused as error:
+            raise as_redis_says_it(error) from None
+        except rx.RedisError as error:
+            if leads_astray(error):
+                await arenew(pipe.connection_pool)
+            raise
 
 
 class StepSurface:
@@ -112,9 +149,9 @@ class StepSurface:
         """Describe the step."""
         return step_call(args, options, stateful=self._stateful)
 
-    async def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+    async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
         """Send it on the pipeline's connection."""
-        attempt = Attempt(self._now, deadline, blocking_time(args), self._observed)
+        attempt = Attempt(self._now, deadline, blocking_time(args), self._observed, behind=behind)
         step = redis.asyncio.client.Pipeline.immediate_execute_command
         return await exchange(attempt, command_name(args), step, self._pipe, *args, **options)
 
@@ -130,6 +167,6 @@ class PubSubSurface:
         """Describe it."""
         return pubsub_call(args[0])
 
-    async def run(self, args: Any, options: dict[str, Any], deadline: float) -> Any:
+    async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
         """Do it once."""
         return await exchange(Attempt(self._now, deadline, 0.0, self._observed), args[0], args[1])

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from redis._parsers import Encoder
+from redis.connection import PythonRespSerializer
 
 from resilient_redis import PoolReturnError, PoolTimeoutError, ResilientConnectionPool, ResilientRedis
 from resilient_redis.connections.attempt import current_attempt
@@ -230,7 +232,9 @@ def handler_raises(url: str) -> dict[str, Any]:
     """At random moments of borrowing, giving back, commands and dials."""
     from resilient_redis.pool import mending
 
-    pool = ResilientConnectionPool.from_url(url, max_connections=4, acquire_timeout=5, name="db")
+    # hiredis's packer crashes the interpreter when a signal handler raises in the middle of it.
+    packer = PythonRespSerializer(6000, Encoder("utf-8", "strict", False).encode)
+    pool = ResilientConnectionPool.from_url(url, max_connections=4, acquire_timeout=5, name="db", command_packer=packer)
     client = ResilientRedis(connection_pool=pool, policies=[])
     rng = random.Random(7)
     armed = False

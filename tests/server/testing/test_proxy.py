@@ -5,65 +5,18 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 import redis
 import redis.asyncio
+from proxy_wire import Wire, ended, eventually
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from resilient_redis.testing import EmbeddedServer, FaultProxy
-from resilient_redis.testing._resp import encode, read_frame
+from resilient_redis.testing._resp import encode
 
 pytestmark = pytest.mark.server
-
-
-class Wire:
-    """A client that hides nothing."""
-
-    def __init__(self, proxy: FaultProxy) -> None:
-        self.socket = socket.create_connection((proxy.host, proxy.port), timeout=2.0)
-
-    def send(self, *words: str | int) -> None:
-        self.socket.sendall(encode(words))
-
-    def ask(self, *words: str | int) -> bytes:
-        self.send(*words)
-        return read_frame(self.socket)
-
-    def read(self, seconds: float = 2.0) -> bytes:
-        self.socket.settimeout(seconds)
-        return self.socket.recv(65536)
-
-    def hears_nothing(self, seconds: float = 0.15) -> bool:
-        try:
-            self.read(seconds)
-        except TimeoutError:
-            return True
-        return False
-
-
-@pytest.fixture
-def wire(proxy: FaultProxy) -> Iterator[Wire]:
-    wire = Wire(proxy)
-    with wire.socket:
-        yield wire
-
-
-@pytest.fixture
-def client(proxy: FaultProxy) -> Iterator[redis.Redis]:
-    with redis.Redis(host=proxy.host, port=proxy.port, retry=Retry(NoBackoff(), 0), socket_timeout=2) as client:
-        yield client
-
-
-def eventually(check: Callable[[], bool], seconds: float = 2.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
 
 
 class TestOrdinary:
@@ -135,13 +88,6 @@ class TestOrdinary:
         assert not any(thread.name.startswith("fault-proxy") for thread in threading.enumerate())
         with pytest.raises(RuntimeError, match="start"):
             proxy.refuse()
-
-
-def ended(wire: Wire) -> bool:
-    try:
-        return wire.read() == b""
-    except ConnectionResetError:
-        return True
 
 
 class TestModes:

@@ -278,7 +278,8 @@ async def test_a_set_of_50_megabytes_to_a_slow_reader_ends_on_time(
         error = await face.error(client.set, "big", value)
     assert_on_time(watch.seconds, 0.6, slack=2)
     assert isinstance(error, redis.TimeoutError)
-    assert error.delivery == "unknown"
+    # Where the system took only a part of it, the server cannot have all of it. Elsewhere that is not known.
+    assert error.delivery == ("not_sent" if (face.name, over) == ("sync", "tcp") else "unknown")
 
 
 # --- waiting on this side ---------------------------------------------------------------------------------------

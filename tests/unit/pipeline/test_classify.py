@@ -10,7 +10,7 @@ import redis.exceptions as rx
 from resilient_redis import BulkheadFullError, CallTimeoutError, CircuitOpenError, ConfigError, RejectedError
 from resilient_redis.calls import Call, Kind, Verdict
 from resilient_redis.connections.attempt import Attempt
-from resilient_redis.pipeline.classify import classify, refused
+from resilient_redis.pipeline.classify import advice_for, classify, refused
 
 SUCCESS, FAILURE, NEITHER = Verdict.SUCCESS, Verdict.FAILURE, Verdict.NEITHER
 GET = ("GET", "command")
@@ -38,15 +38,15 @@ def facts(error: Exception, name: str = "GET", target: str = "command") -> tuple
         (rx.OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), Kind.REFUSED, "rejected", NEITHER),
         (rx.MaxConnectionsError("Too many connections"), Kind.POOL_EXHAUSTED, "not_sent", NEITHER),
         (rx.AuthenticationError("invalid username-password pair"), Kind.DENIED, "rejected", NEITHER),
-        (rx.AuthenticationWrongNumberOfArgsError("wrong number"), Kind.COMMAND, "unknown", SUCCESS),
+        (rx.AuthenticationWrongNumberOfArgsError("wrong number"), Kind.COMMAND, "rejected", SUCCESS),
         (rx.AuthorizationError("no"), Kind.DENIED, "rejected", NEITHER),
         (rx.NoPermissionError("this user has no permissions"), Kind.DENIED, "rejected", NEITHER),
         (rx.DataError("Invalid input of type: 'dict'"), Kind.PROGRAMMING, "not_sent", NEITHER),
-        (rx.NoScriptError("No matching script."), Kind.COMMAND, "unknown", SUCCESS),
-        (rx.ExecAbortError("Transaction discarded"), Kind.COMMAND, "unknown", SUCCESS),
-        (rx.WatchError("Watched variable changed."), Kind.COMMAND, "unknown", SUCCESS),
+        (rx.NoScriptError("No matching script."), Kind.COMMAND, "rejected", SUCCESS),
+        (rx.ExecAbortError("Transaction discarded"), Kind.COMMAND, "rejected", SUCCESS),
+        (rx.WatchError("Watched variable changed."), Kind.COMMAND, "rejected", SUCCESS),
         (rx.PubSubError("x"), Kind.COMMAND, "unknown", SUCCESS),
-        (rx.ModuleError("x"), Kind.COMMAND, "unknown", SUCCESS),
+        (rx.ModuleError("x"), Kind.COMMAND, "rejected", SUCCESS),
         (rx.RedisError("some other"), Kind.COMMAND, "unknown", SUCCESS),
         (ConfigError("Timeout.seconds: 0"), Kind.PROGRAMMING, "not_sent", NEITHER),
     ],
@@ -82,8 +82,53 @@ def test_redis_pys_errors(error: Exception, kind: Kind, delivery: str, verdict: 
     ],
 )
 def test_the_whole_first_word_of_a_reply_decides(reply: str, kind: Kind, verdict: Verdict) -> None:
-    expected = "unknown" if kind is Kind.COMMAND else "rejected"
-    assert facts(rx.ResponseError(reply)) == (kind, expected, verdict)
+    assert facts(rx.ResponseError(reply)) == (kind, "rejected", verdict)
+
+
+@pytest.mark.parametrize("name", ["EVAL", "EVALSHA", "FCALL", "MIGRATE", "NO.SUCH"])
+def test_an_error_reply_to_what_may_have_run_in_part_leaves_its_fate_unknown(name: str) -> None:
+    assert facts(rx.ResponseError("ERR at line 3"), name)[:2] == (Kind.COMMAND, "unknown")
+
+
+def test_a_script_that_is_not_there_did_not_run() -> None:
+    assert facts(rx.NoScriptError("No matching script."), "EVALSHA")[1] == "rejected"
+
+
+@pytest.mark.parametrize("error", [rx.ExecAbortError("discarded"), rx.ReadOnlyError("while queueing")])
+def test_a_transaction_that_was_thrown_away_was_not_applied(error: Exception) -> None:
+    error.__context__ = rx.ExecAbortError("discarded")
+    error.delivery = "unknown"  # type: ignore[attr-defined] # it was sent
+    assert facts(error, "TRANSACTION", "pipeline")[1] == "rejected"
+
+
+def test_a_right_that_a_script_lacks_in_the_middle_leaves_its_fate_unknown() -> None:
+    assert facts(rx.NoPermissionError("no"), "EVAL")[:2] == (Kind.DENIED, "unknown")
+
+
+def test_what_sentinel_connections_make_of_readonly_is_a_refusal() -> None:
+    error = rx.ConnectionError("The previous master is now a slave")
+    error.__context__ = rx.ReadOnlyError("You can't write against a read only replica.")
+    assert facts(error, "SET") == (Kind.REFUSED, "rejected", NEITHER)
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"), [("LOADING x", 0.1), ("TRYAGAIN x", 0.05), ("CLUSTERDOWN x", 0.25), ("OOM x", None)]
+)
+def test_what_ends_by_itself_is_given_its_own_time(reply: str, seconds: float | None) -> None:
+    assert classify(Call("GET", "command"), rx.ResponseError(reply)).retry_after == seconds
+
+
+@pytest.mark.parametrize("word", ["NOAUTH", "WRONGPASS", "NOPERM", "READONLY", "OOM", "MISCONF", "NOREPLICAS"])
+def test_what_waiting_does_not_cure_comes_with_advice(word: str) -> None:
+    (advice,) = advice_for(rx.ResponseError(f"{word} some words"))
+    assert "check" in advice or "give" in advice
+    assert advice_for(rx.ResponseError("ERR some words")) == ()
+
+
+def test_a_word_that_a_pipelines_message_hides_is_known() -> None:
+    error = rx.ResponseError("Command # 1 (GET) of pipeline caused error: BUSY Redis is busy")
+    error._word = "BUSY"  # type: ignore[attr-defined]
+    assert facts(error, "PIPELINE", "pipeline")[0] is Kind.REFUSED
 
 
 @pytest.mark.parametrize("reply", ["BUSY Redis is busy", "LOADING x"])
@@ -202,7 +247,7 @@ def test_every_error_class_of_redis_py_is_classified() -> None:
 
 def test_an_outcome_shows_no_message() -> None:
     outcome = classify(Call("GET", "command", ("GET", "secret")), rx.ResponseError("WRONGTYPE secret"))
-    assert repr(outcome) == "<Outcome command of GET: ResponseError, unknown>"
+    assert repr(outcome) == "<Outcome command of GET: ResponseError, rejected>"
 
 
 def test_a_deadline_that_passed_before_anything_was_begun_is_not_the_servers_fault() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resilient_redis import CircuitOpenError, Policy
-from resilient_redis.calls import Call, Kind, Outcome, Verdict
+from resilient_redis.calls import Call, CommandClass, Kind, Outcome, Verdict
 from resilient_redis.events import Event, Events
 from resilient_redis.policies import Reject, Runtime
 from resilient_redis.testing.clock import FakeClock
@@ -55,15 +55,15 @@ def bind(policy: Policy, *, seed: int = 7, start: float = 1000.0) -> Bench:
 
 
 def command(*args: Any, **facts: Any) -> Call:
-    """A Redis command on its way: a repeatable, maskable GET unless told otherwise."""
+    """A Redis command on its way: a maskable GET unless told otherwise."""
     args = args or ("GET", "k")
-    facts = {"repeatable": True, "maskable": "yes", "started": 1000.0, **facts}
+    facts = {"command_class": CommandClass.READ, "maskable": "yes", "started": 1000.0, **facts}
     return Call(args[0], facts.pop("target", "command"), args, {}, **facts)
 
 
 def function(**facts: Any) -> Call:
     """A guarded function on its way."""
-    return command("shop.recent", target="callable", **{"repeatable": False, **facts})
+    return command("shop.recent", target="callable", **{"command_class": CommandClass.UNKNOWN, **facts})
 
 
 def success(value: Any = "v", call: Call | None = None) -> Outcome:

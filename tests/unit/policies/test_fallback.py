@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from resilient_redis import ConfigError, Fallback
-from resilient_redis.calls import Call, Kind
+from resilient_redis.calls import Call, CommandClass, Kind
 from resilient_redis.events import FallbackUsed
 from resilient_redis.policies import Replace, Supply
 from resilient_redis.policies.fallback import FallbackSpec
@@ -27,7 +27,7 @@ def value(policy: Fallback, call: Call | None = None) -> Any:
     return decision.value
 
 
-WRITE = {"maskable": "if_told", "repeatable": False}
+WRITE = {"maskable": "if_told", "command_class": CommandClass.ACCUMULATING}
 
 
 # --- what is covered ----------------------------------------------------------------------------------------------

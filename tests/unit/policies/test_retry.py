@@ -10,7 +10,7 @@ import redis
 from tenacity import retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from resilient_redis import BulkheadFullError, ConfigError, Retry
-from resilient_redis.calls import Kind, Outcome, Verdict
+from resilient_redis.calls import CommandClass, Kind, Outcome, Verdict
 from resilient_redis.events import RetriesExhausted, RetryScheduled
 from resilient_redis.policies import Again, Become
 from resilient_redis.policies.retry import RetrySpec
@@ -42,11 +42,39 @@ def repeats(policy: Retry, outcome: Outcome) -> bool:
     ("outcome", "expected"),
     [
         (failure(kind=Kind.UNREACHABLE, delivery="not_sent"), True),
-        (failure(kind=Kind.UNREACHABLE, delivery="not_sent", call=command("INCR", "k", repeatable=False)), True),
-        (failure(kind=Kind.REFUSED, delivery="rejected", call=command("INCR", "k", repeatable=False)), True),
+        (
+            failure(
+                kind=Kind.UNREACHABLE,
+                delivery="not_sent",
+                call=command("INCR", "k", command_class=CommandClass.ACCUMULATING),
+            ),
+            True,
+        ),
+        (
+            failure(
+                kind=Kind.REFUSED,
+                delivery="rejected",
+                call=command("INCR", "k", command_class=CommandClass.ACCUMULATING),
+            ),
+            True,
+        ),
         (failure(kind=Kind.TIMED_OUT, delivery="unknown"), True),
-        (failure(kind=Kind.UNREACHABLE, delivery="unknown", call=command("SET", "k", 1, repeatable=False)), False),
-        (failure(kind=Kind.TIMED_OUT, delivery="unknown", call=command("INCR", "k", repeatable=False)), False),
+        (
+            failure(
+                kind=Kind.UNREACHABLE,
+                delivery="unknown",
+                call=command("SET", "k", 1, command_class=CommandClass.ACCUMULATING),
+            ),
+            False,
+        ),
+        (
+            failure(
+                kind=Kind.TIMED_OUT,
+                delivery="unknown",
+                call=command("INCR", "k", command_class=CommandClass.ACCUMULATING),
+            ),
+            False,
+        ),
         (failure(kind=Kind.COMMAND, delivery="rejected", verdict=Verdict.SUCCESS), False),
         (failure(kind=Kind.FOREIGN, delivery="not_sent"), False),
         (failure(TypeError("bug"), Kind.PROGRAMMING, verdict=Verdict.NEITHER), False),
@@ -85,7 +113,10 @@ def test_on_narrows_what_a_command_repeats_and_never_widens_it() -> None:
     only_late = Retry(on=redis.TimeoutError)
     assert repeats(only_late, failure(late, Kind.TIMED_OUT))
     assert not repeats(only_late, failure(down))
-    assert not repeats(only_late, failure(late, Kind.TIMED_OUT, delivery="unknown", call=command(repeatable=False)))
+    assert not repeats(
+        only_late,
+        failure(late, Kind.TIMED_OUT, delivery="unknown", call=command(command_class=CommandClass.ACCUMULATING)),
+    )
 
 
 def test_retry_object_narrows_what_a_command_repeats() -> None:
@@ -96,7 +127,7 @@ def test_retry_object_narrows_what_a_command_repeats() -> None:
 
 def test_retry_object_widens_nothing() -> None:
     policy = Retry(retry=retry_if_exception_type(Exception))
-    lost = failure(delivery="unknown", call=command("INCR", "k", repeatable=False))
+    lost = failure(delivery="unknown", call=command("INCR", "k", command_class=CommandClass.ACCUMULATING))
     assert not repeats(policy, lost)
 
 

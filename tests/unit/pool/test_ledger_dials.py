@@ -134,7 +134,7 @@ def test_one_failed_dial_is_told_to_one_waiter_and_the_rest_are_refused_after_it
     assert pool.ledger.tally.refusals == {"dial_failed": 3}
     refusal = others[0].refusal
     assert refusal is not None
-    assert refusal.error is REFUSED
+    assert repr(refusal.error) == repr(REFUSED)  # a copy: the error itself is its one borrower's
     assert refusal.retry_after == pool.ledger.pace.left(pool.now) > 0
 
 

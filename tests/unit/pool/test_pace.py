@@ -3,12 +3,13 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resilient_redis.pool.pace import GAP, PAUSE_FIRST, PAUSE_MOST, SLOW_START, WORTH_WAITING, Pace
+from resilient_redis.pool.pace import GAP, PAUSE_FIRST, PAUSE_MOST, SLOW_START, WORTH_WAITING, Pace, without_frames
 
 ERROR = ConnectionRefusedError("refused")
 
@@ -138,9 +139,40 @@ def test_the_error_is_that_of_the_last_dial_until_one_succeeds() -> None:
     pace, other = Pace(MOST), TimeoutError()
     pace.failed(1.0, 2.0, ERROR)
     pace.failed(1.0, 2.1, other)
-    assert pace.error is other
+    assert type(pace.error) is type(other)
     pace.succeeded(3.0)
     assert pace.error is None
+
+
+class Odd(Exception):
+    """Cannot be made from its own ``args``."""
+
+    def __new__(cls, one: int, two: int) -> Odd:
+        return super().__new__(cls, one + two)
+
+
+def test_the_error_that_is_kept_holds_no_frames_and_is_nobody_elses() -> None:
+    pace = Pace(MOST)
+    try:
+        try:
+            raise OSError(111, "refused")
+        except OSError as cause:
+            told: Any = ConnectionError("no server")
+            told.code = 7
+            raise told from cause
+    except ConnectionError as error:
+        pace.failed(1.0, 2.0, error)
+    kept: Any = pace.error
+    assert (kept.__traceback__, kept.__cause__, kept.__context__) == (None, None, None)
+    assert (type(kept), str(kept), kept.code) == (ConnectionError, "no server", 7)
+    told.delivery = "unknown"
+    assert not hasattr(kept, "delivery")
+
+
+def test_an_error_that_cannot_be_copied_is_kept_as_it_is() -> None:
+    odd = Odd(1, 2)
+    odd.args = (3,)
+    assert without_frames(odd) is odd
 
 
 def test_a_dial_that_succeeds_ends_the_pause_at_once() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from resilient_redis.testing._resp import (
     FrameScanner,
-    ReplyCounter,
+    ReplyCutter,
     Request,
     RequestScanner,
     RespError,
@@ -112,9 +112,34 @@ def test_a_line_without_end_is_an_error() -> None:
 
 
 def test_pushes_are_no_replies() -> None:
-    counter = ReplyCounter()
-    assert counter.feed(b"+OK\r\n>2\r\n+invalidate\r\n_\r\n$2\r\nx") == 1
-    assert counter.feed(b"y\r\n") == 1
+    cutter = ReplyCutter()
+    pieces = cutter.feed(b"+OK\r\n>2\r\n+invalidate\r\n_\r\n$2\r\nx")
+    assert [piece.ends_reply for piece in pieces] == [True, False, False]
+    assert [piece.is_push for piece in pieces] == [False, True, False]
+    assert not cutter.at_border
+    assert [piece.ends_reply for piece in cutter.feed(b"y\r\n")] == [True]
+    assert cutter.at_border
+
+
+@given(st.lists(st.sampled_from(FRAMES)), st.lists(st.integers(0, 10_000)))
+def test_pieces_are_the_stream_and_end_where_frames_end(frames: list[bytes], cuts: list[int]) -> None:
+    cutter = ReplyCutter()
+    found = [piece for part in pieces(b"".join(frames), cuts) for piece in cutter.feed(part)]
+    assert b"".join(piece.data for piece in found) == b"".join(frames)
+    assert [piece.kind for piece in found if piece.complete] == [frame[:1] for frame in frames]
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["client", "kill", "ID", 7], "CLIENT KILL"),
+        (["GET", "secret"], "GET"),
+        (["CONFIG"], "CONFIG"),
+        (["XGROUP", "create", "k"], "XGROUP CREATE"),
+    ],
+)
+def test_a_command_s_name_has_two_words_only_for_a_container(words: list[str | int], command: str) -> None:
+    assert Request(encode(words)).command == command
 
 
 class Pieces:

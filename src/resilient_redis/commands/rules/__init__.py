@@ -1,0 +1,1 @@
+"""Commands whose class depends on their arguments: one small function each, given what follows the name."""

@@ -1,0 +1,33 @@
+"""How many replies to a pipeline have not been read yet: while there are any, nobody else may have the connection.
+
+A callback that raises in the midst of a pipeline, or a thread that is interrupted there, leaves the others on their
+way. Once some of the replies are read, neither the socket nor the parser shows that more will come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RepliesDue:
+    """Mixin for connections, sync and asyncio.
+
+    Attributes:
+        replies_due: replies to the last pipeline that were not read. Single commands are not counted: what is owed to
+            them shows otherwise, and they must cost nothing.
+    """
+
+    replies_due = 0
+
+    def pack_commands(self, commands: Any) -> Any:
+        """As redis-py's; from here on these replies are due."""
+        if not isinstance(commands, (list, tuple)):
+            commands = list(commands)
+        output = super().pack_commands(commands)  # type: ignore[misc] # the class it is mixed into has one
+        if not self._dialling and not self._aside:  # type: ignore[attr-defined] # kept by the connection
+            self.replies_due = len(commands)
+        return output
+
+    def _forget_session(self) -> None:
+        self.replies_due = 0
+        super()._forget_session()  # type: ignore[misc] # see `session.Session`

@@ -1,0 +1,49 @@
+"""After a failover: connections to the old master are given up, so that the next dials ask anew where to go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis.exceptions as rx
+
+from resilient_redis.pool.face import PoolFace
+from resilient_redis.transport.adopt import adopt
+
+_AT_MOST_EVERY = 1.0
+"""Seconds. Writes to a server that simply is a replica all get READONLY: they must not keep the pool dialling."""
+
+
+def leads_astray(error: Exception) -> bool:
+    """Does the error say that its connection leads to the wrong server?"""
+    if isinstance(error, (rx.ReadOnlyError, rx.MasterDownError)):
+        return True
+    return isinstance(error.__context__, rx.ReadOnlyError)  # redis-py's Sentinel connections make another of it
+
+
+def renew(pool: Any) -> None:
+    """Close what is idle, and what is lent once it comes back."""
+    if not _is_due(pool):
+        return
+    if isinstance(pool, PoolFace):
+        pool.drain()  # type: ignore[attr-defined] # both shells have it
+    else:
+        pool.disconnect(inuse_connections=False)
+
+
+async def arenew(pool: Any) -> None:
+    """Twin of `renew`."""
+    if not _is_due(pool):
+        return
+    if isinstance(pool, PoolFace):
+        pool.drain()  # type: ignore[attr-defined] # both shells have it
+    else:
+        await pool.disconnect(inuse_connections=False)
+
+
+def _is_due(pool: Any) -> bool:
+    state = adopt(pool)
+    now = state.store.runtime.clock.monotonic()
+    if now - state.renewed < _AT_MOST_EVERY:
+        return False
+    state.renewed = now
+    return True

@@ -1,0 +1,45 @@
+"""Both sides, and servers to be exact about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from both_sides import SIDES, Side
+
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+
+
+@pytest.fixture(params=list(SIDES))
+async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
+    """Threads, then tasks."""
+    side = SIDES[request.param]()
+    try:
+        yield side
+    finally:
+        await side.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_circuits() -> Iterator[None]:
+    """Circuits open by the dozen here; a failing run is easier to read without their log."""
+    logger = logging.getLogger("resilient_redis")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
+
+
+@pytest.fixture
+def durable_server() -> Iterator[EmbeddedServer]:
+    """A server of this test alone that remembers what it acknowledged when it is killed and restarted."""
+    with EmbeddedServer.start(args=["--appendonly", "yes", "--appendfsync", "always"]) as server:
+        yield server
+
+
+@pytest.fixture
+def durable_proxy(durable_server: EmbeddedServer) -> Iterator[FaultProxy]:
+    """A proxy before it."""
+    with FaultProxy(durable_server.host, durable_server.port) as proxy:
+        yield proxy

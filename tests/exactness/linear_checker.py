@@ -1,0 +1,137 @@
+"""Is a history of concurrent operations linearizable? A search in the manner of Wing and Gong, one key at a time.
+
+An operation that was answered took effect at one moment between its call and its answer, with that answer. One whose
+fate is unknown took effect at one moment after its call, however late, or never. One that was refused never did, and
+does not stand in a history at all: whatever it left behind then has nobody who wrote it, and the check fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+UNKNOWN = "unknown"
+"""The reply of an operation whose fate nobody knows."""
+
+Step = Callable[[Any, str, tuple[Any, ...]], tuple[Hashable, Any]]
+"""``(state, name, args) -> (state afterwards, reply)``: what one operation does when it is alone."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call on one key. Moments are of one clock."""
+
+    called: float
+    answered: float
+    name: str
+    args: tuple[Any, ...] = ()
+    reply: Any = None
+
+    def __post_init__(self) -> None:
+        if self.reply == UNKNOWN:
+            object.__setattr__(self, "answered", math.inf)
+
+    @property
+    def known(self) -> bool:
+        """Was it answered?"""
+        return self.reply != UNKNOWN
+
+
+def is_linearizable(history: Iterable[Operation], step: Step, start: Hashable) -> bool:
+    """Is there an order of all answered and some unknown operations that explains every answer?"""
+    operations = sorted(history, key=lambda one: (one.called, one.answered))
+    wanted = sum(1 << place for place, one in enumerate(operations) if one.known)
+    tried: set[tuple[int, Hashable]] = set()
+    open_ends: list[tuple[int, Hashable]] = [(0, start)]
+    while open_ends:
+        done, state = open_ends.pop()
+        if done & wanted == wanted:
+            return True
+        for place in _next_ones(operations, done):
+            one = operations[place]
+            after, reply = step(state, one.name, one.args)
+            if one.known and reply != one.reply:
+                continue
+            if not one.known and after == state:
+                continue  # as good as never
+            end = (done | 1 << place, after)
+            if end not in tried:
+                tried.add(end)
+                open_ends.append(end)
+    return False
+
+
+def _next_ones(operations: list[Operation], done: int) -> list[int]:
+    """Those that may be next: nothing else that is still to come was answered before they were called."""
+    first_answer = min(
+        (one.answered for place, one in enumerate(operations) if not done >> place & 1), default=math.inf
+    )
+    places = []
+    for place, one in enumerate(operations):
+        if one.called > first_answer:
+            break
+        if not done >> place & 1:
+            places.append(place)
+    # The unknown ones first: they are taken from the end, so answered ones are tried before them.
+    return sorted(places, key=lambda place: operations[place].known)
+
+
+def unexplained(history: Iterable[Operation], step: Step, start: Hashable) -> str:
+    """The shortest beginning of a history that is not linearizable, a line for each operation."""
+    operations = sorted(history, key=lambda one: one.called)
+    size = next((size for size in range(len(operations)) if not is_linearizable(operations[:size], step, start)), None)
+    first = operations[0].called
+    return "\n".join(
+        f"{one.called - first:9.4f} .. {one.answered - first:9.4f}  {one.name} {one.args} -> {one.reply!r}"
+        for one in operations[:size]
+    )
+
+
+def register(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:
+    """One string key: SET, SET NX, GET, DEL."""
+    match name:
+        case "SET":
+            return args[0], True
+        case "SET NX":
+            return (args[0], True) if state is None else (state, None)
+        case "GET":
+            return state, state
+        case "DEL":
+            return None, int(state is not None)
+    raise AssertionError(name)
+
+
+def members(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:
+    """One sorted set of jobs: ZADD, ZREM, ZSCORE answered by whether it is there."""
+    match name:
+        case "ZADD":
+            return state | {args[0]}, int(args[0] not in state)
+        case "ZREM":
+            return state - {args[0]}, int(args[0] in state)
+        case "THERE":
+            return state, args[0] in state
+    raise AssertionError(name)
+
+
+def queue(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:
+    """One list: RPUSH answered by its length, LPOP."""
+    match name:
+        case "RPUSH":
+            return (*state, args[0]), len(state) + 1
+        case "LPOP":
+            return state[1:], (state[0] if state else None)
+    raise AssertionError(name)
+
+
+def mutex(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:
+    """One lock: acquired by a token, released by the same."""
+    match name:
+        case "ACQUIRE":
+            return (args[0], True) if state is None else (state, False)
+        case "RELEASE":
+            return (None, True) if state == args[0] else (state, False)
+        case "HOLDER":
+            return state, state
+    raise AssertionError(name)

@@ -1,0 +1,180 @@
+"""Whoever is cancelled, timed out or killed at whatever moment: nobody else gets his reply, and no connection is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+from both_sides import Side, TaskSide, ThreadSide, chance_of
+
+from resilient_redis import Timeout
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+
+pytestmark = pytest.mark.server
+
+CONNECTIONS, WORKERS, KEYS = 4, 16, 200
+SLOW = 0.004
+"""Seconds by which each reply is late: time enough to be cut off in the middle."""
+
+
+@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
+def protocol(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def slow_proxy(server: EmbeddedServer, proxy: FaultProxy) -> FaultProxy:
+    """Replies are late and come in pieces; each key holds a value of its own, some longer than a piece."""
+    with redis.Redis(host=server.host, port=server.port) as straight:
+        straight.mset({f"k{key}": value_of(key) for key in range(KEYS)})
+    proxy.delay(SLOW)
+    return proxy
+
+
+def value_of(key: int) -> bytes:
+    return f"v{key}".encode() * (200 if key % 10 == 0 else 1)
+
+
+async def ask(side: Side, client: Any, chance: random.Random, seen: Counter[str]) -> None:
+    """One question whose answer is known; a wrong one counts as wrong."""
+    keys = chance.sample(range(KEYS), 3)
+    values = [value_of(key) for key in keys]
+    how = chance.choice(["get", "mget", "pipeline", "transaction"])
+    if how == "get":
+        wanted, right = side.do(client.get, f"k{keys[0]}"), values[0]
+    elif how == "mget":
+        wanted, right = side.do(client.mget, [f"k{key}" for key in keys]), values
+    else:
+        pipe = client.pipeline(transaction=how == "transaction")
+        for key in keys:
+            pipe.get(f"k{key}")
+        wanted, right = side.do(pipe.execute), values
+    reply = await wanted
+    seen["right" if reply == right else "wrong"] += 1
+
+
+def check(client: Any, server: EmbeddedServer, seen: Counter[str]) -> None:
+    """No wrong reply, no connection lent for ever, none open that the pool does not know."""
+    assert seen["wrong"] == 0, dict(seen)
+    assert seen["right"] > 50, dict(seen)
+    assert seen["cut off"] > 20, dict(seen)
+    stats = client.connection_pool.stats()
+    assert (stats.borrowed, stats.pending, stats.dialling, stats.closing) == (0, 0, 0, 0)
+    assert stats.size <= CONNECTIONS
+    assert eventually(lambda: others_on(server) <= stats.size), f"{others_on(server)} open, {stats.size} in the pool"
+
+
+def others_on(server: EmbeddedServer) -> int:
+    """How many clients the server has, without the one that asks."""
+    return server.execute("CLIENT", "LIST").count(b"id=") - 1
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    ends = time.monotonic() + seconds
+    while not condition() and time.monotonic() < ends:
+        time.sleep(0.02)
+    return condition()
+
+
+async def test_tasks_cancelled_at_random(server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int) -> None:
+    side, seen = TaskSide(), Counter[str]()
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(5)])
+
+    async def work(worker: int) -> None:
+        chance = chance_of(1, worker)
+        for _ in range(25):
+            task = asyncio.create_task(ask(side, client, chance, seen))
+            await asyncio.wait([task], timeout=chance.uniform(0, 16 * SLOW))
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                seen["cut off"] += 1
+
+    await side.together(work(worker) for worker in range(WORKERS))
+    await ask(side, client, random.Random(0), seen)
+    await asyncio.sleep(0.1)
+    check(client, server, seen)
+    await side.close()
+
+
+async def test_calls_timed_out_at_random(
+    side: Side, server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int
+) -> None:
+    seen = Counter[str]()
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(5)])
+
+    async def work(worker: int) -> None:
+        chance = chance_of(2, worker)
+        for _ in range(25):
+            try:
+                with client.overrides(timeout=chance.uniform(0.0005, 16 * SLOW)):
+                    await ask(side, client, chance, seen)
+            except redis.RedisError as error:
+                assert error.delivery in ("unknown", "not_sent")
+                seen["cut off"] += 1
+
+    await side.together(work(worker) for worker in range(WORKERS))
+    await ask(side, client, random.Random(0), seen)
+    await side.pause(0.1)
+    check(client, server, seen)
+
+
+class Killed(BaseException):
+    """Thrown into a thread from outside, as a signal handler or a debugger does."""
+
+
+# A thread killed while it makes a socket leaves that to the collector, which tells: nobody has it in hand yet.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+async def test_threads_killed_at_random(server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int) -> None:
+    side, seen = ThreadSide(), Counter[str]()
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(5)])
+    over = threading.Event()
+    guarded: dict[int, bool] = {}
+
+    async def work(worker: int) -> None:
+        chance, me = chance_of(3, worker), threading.get_ident()
+        for _ in range(25):
+            with contextlib.suppress(redis.RedisError):
+                try:
+                    guarded[me] = True
+                    await ask(side, client, chance, seen)
+                except Killed:
+                    seen["cut off"] += 1
+                finally:
+                    guarded[me] = False
+
+    def hunt() -> None:
+        chance = random.Random(4)
+        while not over.wait(0.003):
+            prey = [thread for thread, inside in list(guarded.items()) if inside]
+            if prey:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(chance.choice(prey)), ctypes.py_object(Killed)
+                )
+
+    hunter = threading.Thread(target=hunt)
+    hunter.start()
+    try:
+        await side.together(_shielded(work(worker)) for worker in range(WORKERS))
+    finally:
+        over.set()
+        hunter.join()
+    await ask(side, client, random.Random(0), seen)
+    check(client, server, seen)
+    await side.close()
+
+
+async def _shielded(work: Any) -> None:
+    """A shot that comes a little late ends the worker; that is no bug."""
+    with contextlib.suppress(Killed):
+        await work

@@ -1,0 +1,100 @@
+"""Nothing is applied twice, nothing acknowledged is lost, and what is said of a failure is true."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from both_sides import Side, chance_of
+from exact_faults import SQUALLS, STORMS, Storm, Weather, storms
+from exact_work import READS, WRITES, Workload
+
+from resilient_redis import Retry, Timeout
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+
+pytestmark = pytest.mark.server
+
+WORKERS = 6
+CONNECTIONS = 3
+PATIENT = [Retry(attempts=40, wait_initial=0.003, wait_max=0.03, total_time=30), Timeout(0.3)]
+PASSING: list[Storm] = list(STORMS.values())
+
+
+@contextlib.contextmanager
+def straight_to(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    with redis.Redis(host=server.host, port=server.port) as client:
+        yield client
+
+
+async def run(
+    side: Side, workload: Workload, client: Any, proxy: FaultProxy, weather: Weather, operations: int, seed: int
+) -> None:
+    """All workers at once, each with its own source of chance."""
+    workload.prepare(WORKERS * operations)
+
+    def work(worker: int) -> Any:
+        chance = chance_of(seed, worker)
+        return workload.work(client, worker, operations, lambda: weather.strike(proxy, chance), chance)
+
+    await side.together(work(worker) for worker in range(WORKERS))
+    proxy.heal()
+
+
+def weather_of(kind: type[Workload]) -> Weather:
+    return SQUALLS if kind.takes_refusals else Weather(cuts=SQUALLS.cuts, handshake_cuts=SQUALLS.handshake_cuts)
+
+
+@pytest.mark.parametrize("kind", WRITES.values(), ids=list(WRITES))
+async def test_through_faults_at_every_stage(
+    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
+) -> None:
+    with straight_to(server) as straight:
+        workload = kind(side, straight)
+        client = side.client(proxy.url, max_connections=CONNECTIONS, socket_timeout=0.5)
+        await run(side, workload, client, proxy, weather_of(kind), 40, seed=1)
+        workload.check()
+        counts = workload.book.counts
+        assert counts["acknowledged"] >= 10, counts  # or it would prove nothing
+
+
+@pytest.mark.parametrize("kind", WRITES.values(), ids=list(WRITES))
+async def test_through_passing_storms(
+    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
+) -> None:
+    with straight_to(server) as straight:
+        workload = kind(side, straight)
+        client = side.client(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
+        async with storms(proxy, PASSING, seed=2):
+            await run(side, workload, client, proxy, Weather(), 60, seed=2)
+        workload.check()
+        assert workload.book.counts["acknowledged"] > 100, workload.book.counts
+
+
+@pytest.mark.parametrize("kind", READS.values(), ids=list(READS))
+async def test_no_read_fails_while_faults_pass(
+    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
+) -> None:
+    with straight_to(server) as straight:
+        workload = kind(side, straight)
+        client = side.client(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
+        async with storms(proxy, PASSING, seed=3):
+            await run(side, workload, client, proxy, weather_of(kind), 60, seed=3)
+        workload.check()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", [*WRITES.values(), *READS.values()], ids=[*WRITES, *READS])
+@pytest.mark.parametrize("connections", [2, 8])
+async def test_thousands_through_all_of_it(
+    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload], connections: int
+) -> None:
+    with straight_to(server) as straight:
+        workload = kind(side, straight)
+        client = side.client(proxy.url, max_connections=connections, policies=PATIENT)
+        async with storms(proxy, PASSING, seed=connections):
+            await run(side, workload, client, proxy, weather_of(kind), 800, seed=connections)
+        workload.check()

@@ -1,0 +1,120 @@
+"""Exact too when the server itself is the fault: it refuses, it is killed, it freezes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import redis
+from both_sides import Side, chance_of
+from exact_work import WRITES, Claims, Increments, Pipelines, Pops, Pushes, Scripts, Transactions, Watched, Workload
+
+from resilient_redis import Retry, Timeout
+from resilient_redis.testing import EmbeddedServer
+
+pytestmark = pytest.mark.server
+
+WORKERS = 6
+PATIENT = [Retry(attempts=60, wait_initial=0.003, wait_max=0.05, total_time=30), Timeout(0.3)]
+Spell = Callable[[EmbeddedServer], Awaitable[None]]
+
+
+async def out_of_memory(server: EmbeddedServer) -> None:
+    """Writes that need memory are refused: a pipeline may then be done in part."""
+    server.execute("CONFIG", "SET", "maxmemory", "1")
+    await asyncio.sleep(0.02)
+    server.execute("CONFIG", "SET", "maxmemory", "0")
+
+
+async def made_a_replica(server: EmbeddedServer) -> None:
+    """As in a failover: for a while it takes no writes, in the middle of transactions too."""
+    server.execute("REPLICAOF", "127.0.0.1", "1")
+    await asyncio.sleep(0.02)
+    server.execute("REPLICAOF", "NO", "ONE")
+
+
+async def scripts_forgotten(server: EmbeddedServer) -> None:
+    """NOSCRIPT, as after a failover."""
+    server.execute("SCRIPT", "FLUSH")
+
+
+async def clients_killed(server: EmbeddedServer) -> None:
+    """The server ends all connections, wherever they stand."""
+    server.execute("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+async def frozen(server: EmbeddedServer) -> None:
+    """It stops answering; what it was sent meanwhile it does when it goes on, though nobody waits for it any more."""
+    server.pause()
+    await asyncio.sleep(0.35)
+    server.resume()
+
+
+async def killed_and_restarted(server: EmbeddedServer) -> None:
+    """It dies without a word and comes back with what it had acknowledged."""
+    await asyncio.to_thread(server.kill)
+    await asyncio.sleep(0.05)
+    await asyncio.to_thread(server.restart)
+
+
+@contextlib.asynccontextmanager
+async def spells(server: EmbeddedServer, kinds: list[Spell], seed: int, calm: float) -> AsyncIterator[None]:
+    """Spells of all kinds while the block runs."""
+    chance, over = random.Random(seed), asyncio.Event()
+
+    async def cast() -> None:
+        while not over.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), chance.uniform(0.5 * calm, 1.5 * calm))
+                return
+            await chance.choice(kinds)(server)
+
+    casting = asyncio.create_task(cast())
+    try:
+        yield
+    finally:
+        over.set()
+        await casting
+
+
+async def play(
+    side: Side, kind: type[Workload], server: EmbeddedServer, spell_kinds: list[Spell], operations: int, calm: float
+) -> Workload:
+    with redis.Redis(host=server.host, port=server.port, socket_timeout=5) as straight:
+        workload = kind(side, straight)
+        workload.prepare(WORKERS * operations)
+        client = side.client(server.url, max_connections=4, policies=PATIENT)
+        async with spells(server, spell_kinds, seed=1, calm=calm):
+            await side.together(
+                workload.work(client, worker, operations, lambda: None, chance_of(1, worker))
+                for worker in range(WORKERS)
+            )
+        workload.check()
+    return workload
+
+
+REFUSING: list[Spell] = [out_of_memory, made_a_replica, scripts_forgotten, clients_killed]
+UNPROTECTED = [kind for name, kind in WRITES.items() if name != "lock"]
+
+
+@pytest.mark.parametrize("kind", UNPROTECTED, ids=[kind.name for kind in UNPROTECTED])
+async def test_when_the_server_refuses_now_and_then(side: Side, server: EmbeddedServer, kind: type[Workload]) -> None:
+    workload = await play(side, kind, server, REFUSING, 150, calm=0.02)
+    assert workload.book.counts["acknowledged"] > 100, workload.book.counts
+
+
+@pytest.mark.parametrize("kind", [Increments, Pushes, Transactions, Pops], ids=lambda kind: kind.name)
+async def test_when_the_server_is_killed_and_comes_back(
+    side: Side, durable_server: EmbeddedServer, kind: type[Workload]
+) -> None:
+    workload = await play(side, kind, durable_server, [killed_and_restarted], 400, calm=0.15)
+    assert workload.book.counts["acknowledged"] > 1000, workload.book.counts
+
+
+@pytest.mark.parametrize("kind", [Pushes, Scripts, Pipelines, Claims, Watched], ids=lambda kind: kind.name)
+async def test_when_the_server_freezes(side: Side, own_server: EmbeddedServer, kind: type[Workload]) -> None:
+    workload = await play(side, kind, own_server, [frozen], 300, calm=0.15)
+    assert workload.book.counts["acknowledged"] > 500, workload.book.counts

@@ -1,0 +1,333 @@
+"""The experiments behind the rules of delivery, each as a test: what went wrong with plain repeating must not here."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from both_sides import Side
+from late_relay import LateRelay
+
+from resilient_redis import CircuitBreaker, CircuitOpenError, Retry, Timeout
+from resilient_redis.events import RetryScheduled
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+
+pytestmark = pytest.mark.server
+
+THRICE = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01), Timeout(2)]
+HASTY = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01), Timeout(0.15)]
+LATE = 0.6
+"""Seconds after which an original arrives: long after its caller has given it up."""
+
+
+@pytest.fixture
+def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    """redis-py's own, past any proxy."""
+    with redis.Redis(host=server.host, port=server.port) as client:
+        yield client
+        with contextlib.suppress(redis.RedisError):
+            client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def relay(server: EmbeddedServer) -> Iterator[LateRelay]:
+    with LateRelay(server.port, seed=0) as relay:
+        yield relay
+
+
+async def error_of(side: Side, function: Any, *args: Any, **options: Any) -> Any:
+    try:
+        reply = await side.do(function, *args, **options)
+    except Exception as error:
+        return error
+    raise AssertionError(f"answered {reply!r} instead of failing")
+
+
+def calls_of(straight: redis.Redis, command: str) -> int:
+    """How many of them the server ran since CONFIG RESETSTAT."""
+    return int(straight.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+# --- pipelines done in part -------------------------------------------------------------------------------------
+
+
+async def test_a_pipeline_that_ran_in_part_under_oom_is_not_repeated(
+    side: Side, server: EmbeddedServer, straight: redis.Redis
+) -> None:
+    straight.rpush("jobs", "a", "b", "c")
+    straight.config_set("maxmemory", 1)
+    client = side.client(server.url, policies=THRICE)
+    pipe = client.pipeline(transaction=False)
+    pipe.lpop("jobs")
+    pipe.set("k", "v")
+    error = await error_of(side, pipe.execute)
+    assert isinstance(error, redis.exceptions.OutOfMemoryError)
+    assert (error.delivery, error.attempts) == ("unknown", 1)
+    assert straight.lrange("jobs", 0, -1) == [b"b", b"c"]
+
+
+async def test_a_pipeline_that_ran_in_part_gives_its_replies_to_who_wants_them(
+    side: Side, server: EmbeddedServer, straight: redis.Redis
+) -> None:
+    straight.rpush("jobs", "a", "b", "c")
+    straight.config_set("maxmemory", 1)
+    pipe = side.client(server.url, policies=THRICE).pipeline(transaction=False)
+    pipe.lpop("jobs")
+    pipe.set("k", "v")
+    popped, refused = await side.do(pipe.execute, raise_on_error=False)
+    assert popped == b"a"
+    assert isinstance(refused, redis.exceptions.OutOfMemoryError)
+    assert straight.llen("jobs") == 2
+
+
+@pytest.mark.parametrize("transaction", [True, False])
+async def test_a_pipeline_of_which_nothing_ran_is_repeated(
+    side: Side, server: EmbeddedServer, straight: redis.Redis, transaction: bool
+) -> None:
+    client = side.client(server.url, policies=THRICE)
+    await side.do(client.ping)
+    straight.config_set("maxmemory", 1)
+    client.add_listener(
+        lambda event: straight.config_set("maxmemory", 0) if isinstance(event, RetryScheduled) else None
+    )
+    pipe = client.pipeline(transaction=transaction)
+    pipe.rpush("list", "a")
+    pipe.rpush("list", "b")
+    assert await side.do(pipe.execute) == [1, 2]
+    assert straight.lrange("list", 0, -1) == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("transaction", [True, False])
+async def test_a_pipeline_of_which_nothing_ran_is_rejected(
+    side: Side, server: EmbeddedServer, straight: redis.Redis, transaction: bool
+) -> None:
+    client = side.client(server.url, policies=[])
+    await side.do(client.ping)
+    straight.config_set("maxmemory", 1)
+    pipe = client.pipeline(transaction=transaction)
+    pipe.rpush("list", "a")
+    pipe.rpush("list", "b")
+    error = await error_of(side, pipe.execute)
+    assert error.delivery == "rejected"
+    assert straight.llen("list") == 0
+
+
+async def test_a_transaction_with_an_error_in_its_middle_is_not_repeated(
+    side: Side, server: EmbeddedServer, straight: redis.Redis
+) -> None:
+    straight.set("text", "x")
+    pipe = side.client(server.url, policies=THRICE).pipeline()
+    pipe.rpush("list", "a")
+    pipe.incr("text")
+    error = await error_of(side, pipe.execute)
+    assert isinstance(error, redis.ResponseError)
+    assert error.delivery == "unknown"
+    assert straight.lrange("list", 0, -1) == [b"a"]
+
+
+# --- scripts ----------------------------------------------------------------------------------------------------
+
+TELLS_A_TALE = "redis.call('INCR', KEYS[1]) return redis.error_reply('LOADING Redis is loading the dataset in memory')"
+
+
+@pytest.mark.parametrize("how", ["EVAL", "EVALSHA", "FCALL"])
+async def test_a_script_that_answers_loading_after_its_effect_is_not_repeated(
+    side: Side, server: EmbeddedServer, straight: redis.Redis, how: str
+) -> None:
+    client = side.client(server.url, policies=THRICE)
+    if how == "EVAL":
+        error = await error_of(side, client.eval, TELLS_A_TALE, 1, "n")
+    elif how == "EVALSHA":
+        error = await error_of(side, client.register_script(TELLS_A_TALE), keys=["n"])
+    else:
+        body = TELLS_A_TALE.replace("KEYS", "keys")
+        straight.function_load(
+            f"#!lua name=tale\nredis.register_function('tale', function(keys, args) {body} end)", replace=True
+        )
+        error = await error_of(side, client.fcall, "tale", 1, "n")
+    assert isinstance(error, redis.exceptions.BusyLoadingError)
+    assert error.delivery == "unknown"
+    assert straight.get("n") == b"1"
+
+
+async def test_a_script_in_a_pipeline_that_answers_loading_is_not_repeated(
+    side: Side, server: EmbeddedServer, straight: redis.Redis
+) -> None:
+    pipe = side.client(server.url, policies=THRICE).pipeline(transaction=False)
+    pipe.eval(TELLS_A_TALE, 1, "n")
+    error = await error_of(side, pipe.execute)
+    assert error.delivery == "unknown"
+    assert straight.get("n") == b"1"
+
+
+# --- WATCH ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request", "half_reply"])
+async def test_a_write_during_a_lost_watch_is_seen(
+    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
+) -> None:
+    """A GET repeated on a fresh connection let EXEC overwrite the other's write."""
+    client = side.client(proxy.url, policies=THRICE)
+    straight.set("n", 1)
+    written = False
+
+    async def add(pipe: Any) -> None:
+        nonlocal written
+        value = int(await side.do(pipe.get, "n"))
+        if not written:
+            written = True
+            straight.set("n", 100)
+        pipe.multi()
+        pipe.set("n", value + 1)
+
+    proxy.inject(fault, 1, commands=["GET"])
+    await side.transaction(client, add, "n")
+    assert straight.get("n") == b"101"
+
+
+@pytest.mark.parametrize("fault", ["cut_after_request", "half_reply", "cut_before_request"])
+async def test_a_lost_exec_does_not_run_the_callable_twice(
+    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
+) -> None:
+    client = side.client(proxy.url, policies=THRICE)
+    runs = 0
+
+    async def add(pipe: Any) -> None:
+        nonlocal runs
+        runs += 1
+        await side.do(pipe.get, "n")
+        pipe.multi()
+        pipe.incr("n")
+
+    proxy.inject(fault, 1, commands=["EXEC"])
+    with pytest.raises(redis.ConnectionError) as caught:
+        await side.transaction(client, add, "n")
+    assert (caught.value.delivery, runs) == ("unknown", 1)
+    assert straight.get("n") == (None if fault == "cut_before_request" else b"1")
+
+
+# --- unknown, then an open circuit ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["get", "set", "incr"])
+async def test_unknown_and_then_an_open_circuit_leaves_as_unknown(
+    side: Side, proxy: FaultProxy, straight: redis.Redis, command: str
+) -> None:
+    policies = [Retry(attempts=3, wait_initial=0, wait_max=0), CircuitBreaker(fail_max=1, reset_timeout=60)]
+    client = side.client(proxy.url, policies=policies)
+    await side.do(client.ping)
+    proxy.cut_after_request()
+    words = ("k", "1") if command == "set" else ("k",)
+    error = await error_of(side, getattr(client, command), *words)
+    assert isinstance(error, redis.ConnectionError)
+    assert not isinstance(error, CircuitOpenError)
+    assert error.delivery == "unknown"
+    later = await error_of(side, getattr(client, command), *words)
+    assert isinstance(later, CircuitOpenError)
+    assert later.delivery == "not_sent"
+
+
+# --- late originals ---------------------------------------------------------------------------------------------
+
+
+async def test_a_late_original_does_not_undo_a_later_write(
+    side: Side, relay: LateRelay, straight: redis.Redis
+) -> None:
+    client = side.client(relay.url, policies=HASTY)
+    await side.do(client.ping)
+    relay.hold_next(LATE)
+    assert await side.do(client.set, "k", "v1") is True
+    assert await side.do(client.set, "k", "v2") is True
+    await side.pause(LATE + 0.1)
+    assert straight.get("k") == b"v2"
+
+
+async def test_with_plain_retries_a_late_original_undoes_a_later_write(
+    side: Side, relay: LateRelay, straight: redis.Redis
+) -> None:
+    """Or the test above would prove nothing."""
+    client = side.stock(relay.url, retries=3, socket_timeout=0.15)
+    await side.do(client.ping)
+    relay.hold_next(LATE)
+    await side.do(client.set, "k", "v1")
+    await side.do(client.set, "k", "v2")
+    await side.pause(LATE + 0.1)
+    assert straight.get("k") == b"v1"
+
+
+async def test_a_late_increment_is_not_repeated(side: Side, relay: LateRelay, straight: redis.Redis) -> None:
+    client = side.client(relay.url, policies=HASTY)
+    await side.do(client.ping)
+    relay.hold_next(LATE)
+    error = await error_of(side, client.incr, "n")
+    assert isinstance(error, redis.TimeoutError)
+    assert error.delivery == "unknown"
+    await side.pause(LATE + 0.1)
+    assert straight.get("n") == b"1"
+
+
+async def test_where_the_fence_is_forbidden_a_late_write_is_not_repeated(
+    side: Side, relay: LateRelay, straight: redis.Redis
+) -> None:
+    straight.execute_command("ACL", "SETUSER", "plain", "on", "nopass", "~*", "+@all", "-client")
+    client = side.client(relay.url, policies=HASTY, username="plain", password="any")
+    await side.do(client.ping)
+    straight.config_resetstat()
+    relay.hold_next(LATE)
+    error = await error_of(side, client.set, "k", "v1")
+    assert isinstance(error, redis.TimeoutError)
+    assert error.delivery == "unknown"
+    await side.pause(LATE + 0.1)
+    assert calls_of(straight, "set") == 1
+    straight.execute_command("ACL", "DELUSER", "plain")
+
+
+# --- locks ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fault", ["cut_after_request", "half_reply"])
+async def test_a_lock_whose_reply_was_lost_is_ours(
+    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
+) -> None:
+    lock = side.client(proxy.url, policies=THRICE).lock("lock", timeout=30)
+    proxy.inject(fault, 1, commands=["SET"])
+    assert await side.do(lock.acquire, blocking=False, token="mine") is True
+    assert straight.get("lock") == b"mine"
+    await side.do(lock.release)
+    assert straight.get("lock") is None
+
+
+async def test_a_lock_that_did_not_answer_in_time_is_never_said_to_be_anothers(
+    side: Side, relay: LateRelay, straight: redis.Redis
+) -> None:
+    """The token of a request that arrives late must not stand there with nobody knowing."""
+    client = side.client(relay.url, policies=HASTY)
+    await side.do(client.ping)
+    lock = client.lock("lock", timeout=30)
+    relay.hold_next(LATE)
+    try:
+        got = await side.do(lock.acquire, blocking=False, token="mine")
+    except redis.RedisError as error:
+        got = error.delivery
+    await side.pause(LATE + 0.1)
+    there = straight.get("lock") == b"mine"
+    assert got in (True, "unknown")
+    assert there or got == "unknown"
+
+
+async def test_a_lock_that_is_anothers_is_anothers_whatever_was_lost(
+    side: Side, proxy: FaultProxy, straight: redis.Redis
+) -> None:
+    straight.set("lock", "theirs")
+    lock = side.client(proxy.url, policies=THRICE).lock("lock", timeout=30)
+    proxy.cut_after_request(commands=["SET"])
+    try:
+        got = await side.do(lock.acquire, blocking=False, token="mine")
+    except redis.RedisError as error:
+        got = error.delivery
+    assert got in (False, "unknown")
+    assert straight.get("lock") == b"theirs"

@@ -1,0 +1,91 @@
+"""Celery over ResilientRedis: broker and result backend, a worker with threads, through faults."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from integration_jobs import do
+from integration_kit import Heard, Tally, Weather, any_fault, eventually, hidden
+
+from resilient_redis import ResilientConnectionPool, ResilientRedis
+from resilient_redis.testing import FaultProxy
+
+celery = pytest.importorskip("celery")
+kombu = pytest.importorskip("kombu")
+start_worker = pytest.importorskip("celery.contrib.testing.worker").start_worker
+ours = pytest.importorskip("integration_celery")
+
+pytestmark = [
+    pytest.mark.integrations,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+
+NAMES = [f"job{number:02}" for number in range(20)]
+
+
+@pytest.fixture
+def app(proxy: FaultProxy, heard: Heard) -> Iterator[Any]:
+    app = celery.Celery("tests", broker=proxy.url, backend=f"integration_celery:Backend+{proxy.url}")
+    app.conf.broker_transport = "integration_celery:Transport"
+    app.conf.broker_connection_retry_on_startup = True
+    app.conf.worker_hijack_root_logger = False
+    ours.listeners[:] = [heard]
+    yield app
+    ours.listeners.clear()
+    app.close()
+
+
+@pytest.fixture
+def task(app: Any) -> Any:
+    return app.task(do, name="do")
+
+
+def test_celery_builds_our_clients_over_our_pools(app: Any) -> None:
+    with app.connection() as connection:
+        channel = connection.default_channel
+        assert type(channel.client) is ResilientRedis
+        assert type(channel.client.connection_pool) is ResilientConnectionPool
+    assert type(app.backend.client) is ResilientRedis
+
+
+def test_celery_does_every_task_once_and_notices_nothing(
+    app: Any, task: Any, proxy: FaultProxy, tally: Tally, heard: Heard
+) -> None:
+    with start_worker(app, pool="threads", perform_ping_check=False, shutdown_timeout=10):
+        with Weather(proxy, hidden("GET", "MGET")):
+            results = [task.delay(name) for name in NAMES]
+            assert [result.get(timeout=10) for result in results] == [f"{name} done" for name in NAMES]
+    assert tally() == NAMES
+    assert heard.repeats > 0
+
+
+def test_celery_does_no_task_twice_and_all_that_were_acknowledged(
+    app: Any, task: Any, proxy: FaultProxy, tally: Tally, heard: Heard
+) -> None:
+    """``retry=False``: Celery would publish a task again after an error, and does not ask what became of the first."""
+    acknowledged = set()
+    with start_worker(app, pool="threads", perform_ping_check=False, shutdown_timeout=10):
+        with Weather(proxy, any_fault("LPUSH", "SETEX", "PUBLISH")):
+            for name in [f"job{number:03}" for number in range(150)]:
+                try:
+                    task.apply_async((name,), retry=False)
+                except kombu.exceptions.OperationalError as error:
+                    assert error.__cause__.delivery == "unknown"
+                else:
+                    acknowledged.add(name)
+        assert eventually(lambda: acknowledged <= set(tally()))
+    ran = tally()
+    assert len(ran) == len(set(ran))
+    assert heard.failed("LPUSH") > 0
+
+
+def test_a_closed_channel_is_forgotten(app: Any) -> None:
+    with app.connection() as connection:
+        channel = weakref.ref(connection.channel())
+        channel().client.ping()
+    assert eventually(lambda: gc.collect() is None or channel() is None, seconds=2)
