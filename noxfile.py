@@ -51,6 +51,14 @@ def pure_python_parser(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def integrations(session: nox.Session) -> None:
+    """rq, Celery, django-redis, Flask-Session, Flask-Limiter, huey, taskiq-redis and arq do real work over ours."""
+    session.install(".[test]", "rq", "celery", "django-redis", "Flask-Session", "Flask-Limiter", "huey", "taskiq-redis")
+    session.install("--no-deps", "arq")  # it asks for redis-py below 6
+    session.run("pytest", "-m", "integrations", "tests/integrations", *session.posargs)
+
+
+@nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Style and format."""
     session.install(*GROUPS["lint"])

@@ -101,6 +101,20 @@ class LeakReturned(PoolEvent):
     place: str
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionGap(Event):
+    """A pub/sub object is subscribed again after it was without a connection: what was published meanwhile is lost.
+
+    ``policy`` is ``"pubsub"``. ``channels``, ``patterns`` and ``shard_channels`` are numbers of subscriptions, not
+    names. ``seconds`` is the time from the moment the loss was noticed to the server's confirmation.
+    """
+
+    channels: int
+    patterns: int
+    shard_channels: int
+    seconds: float
+
+
 Listener = Callable[[Event], None]
 """Called in the thread or task of the call, without any lock held. It should be quick; what it raises is
 logged once and never reaches the call."""

@@ -31,11 +31,11 @@ class Weather:
     handshake_cuts: float = 0.0
     refusals: float = 0.0
 
-    def strike(self, proxy: FaultProxy, chance: random.Random) -> None:
-        """Perhaps arm a fault for the next request, whoever sends it."""
+    def strike(self, proxy: FaultProxy, chance: random.Random, targets: tuple[str, ...] = ()) -> None:
+        """Perhaps arm a fault for the next request, or for the next of one of the targets, whoever sends it."""
         luck = chance.random()
         if luck < self.cuts:
-            proxy.inject(chance.choice(CUTS), 1)
+            proxy.inject(chance.choice(CUTS), 1, commands=[chance.choice(targets)] if targets else ())
         elif luck < self.cuts + self.handshake_cuts:
             proxy.inject(chance.choice(CUTS), 1, handshake=True)
         elif luck < self.cuts + self.handshake_cuts + self.refusals:

@@ -23,6 +23,8 @@ class Workload:
     name: str
     takes_refusals = True
     """May a single request of it be answered by an error of the proxy's? Inside MULTI no server would do so."""
+    targets: tuple[str, ...] = ()
+    """The commands to aim at, where an operation has several; else whatever comes next."""
 
     def __init__(self, side: Side, straight: redis.Redis) -> None:
         self.side = side
@@ -100,6 +102,7 @@ class RegisteredScripts(Scripts):
 class Transactions(Workload):
     name = "MULTI"
     takes_refusals = False
+    targets = ("MULTI", "INCRBY", "EXEC")
 
     async def one(self, client: Any, unique: str) -> None:
         pipe = client.pipeline(transaction=True)
@@ -173,6 +176,7 @@ class Watched(Workload):
 
     name = "WATCH"
     takes_refusals = False
+    targets = ("WATCH", "GET", "MULTI", "EXEC", "UNWATCH")
 
     async def one(self, client: Any, unique: str) -> None:
         async def body(pipe: Any) -> None:
@@ -193,6 +197,7 @@ class Sections(Workload):
     """A lock around a counter that is read and written in two steps."""
 
     name = "lock"
+    targets = ("SET", "EVALSHA")
 
     def prepare(self, operations: int) -> None:
         self.inside: list[str] = []
@@ -223,7 +228,8 @@ class Sections(Workload):
         except redis.exceptions.LockError:
             raise
         except (redis.RedisError, OSError) as error:
-            assert getattr(error, "delivery", None), f"unlabelled: {error!r}"
+            if not hasattr(error, "delivery"):
+                self.book.unlabelled.append(repr(error))
             await self._settle(unique, may_hold=True)
 
     async def _settle(self, unique: str, may_hold: bool) -> None:

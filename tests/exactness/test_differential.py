@@ -23,6 +23,7 @@ pytestmark = pytest.mark.server
 
 POLICIES = [Retry(attempts=4, wait_initial=0, wait_max=0)]
 
+
 class Pair:
     """redis-py's client on database 0, ours on database 1 behind a proxy."""
 

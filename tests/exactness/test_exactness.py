@@ -37,7 +37,9 @@ async def run(
 
     def work(worker: int) -> Any:
         chance = chance_of(seed, worker)
-        return workload.work(client, worker, operations, lambda: weather.strike(proxy, chance), chance)
+        return workload.work(
+            client, worker, operations, lambda: weather.strike(proxy, chance, workload.targets), chance
+        )
 
     await side.together(work(worker) for worker in range(WORKERS))
     proxy.heal()
@@ -83,6 +85,20 @@ async def test_no_read_fails_while_faults_pass(
         async with storms(proxy, PASSING, seed=3):
             await run(side, workload, client, proxy, weather_of(kind), 60, seed=3)
         workload.check()
+
+
+@pytest.mark.parametrize("name", ["INCR", "RPUSH", "EVAL", "MULTI", "pipeline", "SET NX", "WATCH"])
+async def test_the_books_catch_plain_repeating(
+    side: Side, server: EmbeddedServer, proxy: FaultProxy, name: str
+) -> None:
+    """Or the tests above could not fail."""
+    with straight_to(server) as straight:
+        workload = WRITES[name](side, straight)
+        client = side.stock(proxy.url, retries=5, socket_timeout=0.5)
+        await run(side, workload, client, proxy, Weather(cuts=0.2), 40, seed=1)
+        workload.book.unlabelled.clear()  # what it says of its failures is another matter
+        with pytest.raises(AssertionError, match=r"twice|applied|told"):
+            workload.check()
 
 
 @pytest.mark.slow

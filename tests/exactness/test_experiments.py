@@ -234,9 +234,7 @@ async def test_unknown_and_then_an_open_circuit_leaves_as_unknown(
 # --- late originals ---------------------------------------------------------------------------------------------
 
 
-async def test_a_late_original_does_not_undo_a_later_write(
-    side: Side, relay: LateRelay, straight: redis.Redis
-) -> None:
+async def test_a_late_original_does_not_undo_a_later_write(side: Side, relay: LateRelay, straight: redis.Redis) -> None:
     client = side.client(relay.url, policies=HASTY)
     await side.do(client.ping)
     relay.hold_next(LATE)

@@ -67,11 +67,9 @@ async def test_plain_retries_are_not(side: Side, server: EmbeddedServer, kind: t
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", GAMES.values(), ids=list(GAMES))
 @pytest.mark.parametrize("seed", range(10, 20))
-async def test_ours_is_linearizable_for_long(
-    side: Side, server: EmbeddedServer, kind: type[Game], seed: int
-) -> None:
+async def test_ours_is_linearizable_for_long(side: Side, server: EmbeddedServer, kind: type[Game], seed: int) -> None:
     with LateRelay(server.port, seed=seed, share=LATE) as relay:
         client = side.client(relay.url, max_connections=4, policies=OURS, decode_responses=True)
         straight = side.stock(server.url, decode_responses=True)
-        histories, broken = await play(side, kind, client, straight, 200, seed)
+        _, broken = await play(side, kind, client, straight, 200, seed)
     assert broken == [], "\n".join(broken)

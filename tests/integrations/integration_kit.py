@@ -89,10 +89,10 @@ def any_fault(*commands: str) -> list[Fault]:
     """
 
     def reply_lost(proxy: FaultProxy) -> None:
-        proxy.cut_after_request(1, commands=commands)
+        proxy.cut_after_request(3, commands=commands)
 
     def request_lost(proxy: FaultProxy) -> None:
-        proxy.cut_before_request(1, commands=commands)
+        proxy.cut_before_request(3, commands=commands)
 
     return [refused, reply_lost, slow, request_lost, reset_on_connect, trickling]
 
@@ -138,6 +138,13 @@ class Heard(list[Event]):
     def repeats(self) -> int:
         """Attempts that were repeated: faults which the library above never saw."""
         return self.count(RetryScheduled)
+
+
+def assert_unknown(error: BaseException) -> None:
+    """What the library raises leads to our error, and that says what is known of the write: nothing."""
+    while error.__cause__ is not None and not hasattr(error, "delivery"):
+        error = error.__cause__
+    assert getattr(error, "delivery", None) == "unknown", repr(error)
 
 
 def eventually(true: Callable[[], object], seconds: float = 10.0) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 from integration_jobs import POLICIES, do
-from integration_kit import Heard, Tally, Weather, any_fault, hidden
+from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, hidden
 
 from resilient_redis import ResilientRedis
 from resilient_redis.testing import FaultProxy
@@ -93,7 +93,7 @@ def _acknowledged(queue: Any, name: str) -> bool:
     try:
         queue.enqueue(do, name, job_id=name)
     except redis.RedisError as error:
-        assert error.delivery == "unknown"  # type: ignore[attr-defined]
+        assert_unknown(error)
         return False
     return True
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 from integration_jobs import POLICIES, do
-from integration_kit import Heard, Tally, Weather, any_fault, hidden
+from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, hidden
 
 from resilient_redis.asyncio import ResilientConnectionPool
 from resilient_redis.testing import FaultProxy
@@ -102,7 +102,7 @@ async def test_taskiq_does_no_task_twice_and_all_that_were_acknowledged(
                 try:
                     await task.kiq(name)
                 except Exception as error:
-                    assert _cause(error).delivery == "unknown"
+                    assert_unknown(error)
                 else:
                     acknowledged.add(name)
                 await asyncio.sleep(0.02)
@@ -114,9 +114,3 @@ async def test_taskiq_does_no_task_twice_and_all_that_were_acknowledged(
     assert acknowledged <= set(ran)
     assert len(ran) == len(set(ran))
     assert heard.failed("LPUSH") > 0
-
-
-def _cause(error: BaseException) -> Any:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error

@@ -69,33 +69,37 @@ def _swaps() -> list[tuple[Any, Any]]:
         (redis.ConnectionPool, resilient_redis.ResilientConnectionPool),
         (redis.asyncio.ConnectionPool, ours_aio.ResilientConnectionPool),
     ]
-    # Tests ask of which class a pool's connections are; ours are of a class below that one.
-    connections = [(cls, observed.observed(cls)) for cls in _connections_of(redis.connection)]
-    connections += [(cls, aio_observed.observed(cls)) for cls in _connections_of(redis.asyncio.connection)]
-    return {"stock": [], "adopted": clients}.get(MODE, clients + pools + connections)
+    return {"stock": [], "adopted": clients}.get(MODE, clients + pools)
 
 
-def _connections_of(module: Any) -> list[type[Any]]:
-    return [module.Connection, module.SSLConnection, module.UnixDomainSocketConnection]
+def _connection_swaps() -> list[tuple[Any, Any]]:
+    """The tests of the pool ask of which class its connections are; ours are of a class below that one."""
+    sync, aio = redis.connection, redis.asyncio.connection
+    pairs = [(cls, observed.observed(cls)) for cls in (sync.Connection, sync.SSLConnection)]
+    pairs += [(cls, aio_observed.observed(cls)) for cls in (aio.Connection, aio.SSLConnection)]
+    pairs += [(sync.UnixDomainSocketConnection, observed.observed(sync.UnixDomainSocketConnection))]
+    pairs += [(aio.UnixDomainSocketConnection, aio_observed.observed(aio.UnixDomainSocketConnection))]
+    return pairs if MODE in {"default", "bare"} else []
 
 
-_pairs = _swaps()  # kept: the two tables below go by identity
-_stand_ins = {id(real): ours for real, ours in _pairs}
-_real = {id(ours): real for real, ours in _pairs}
+_usual = _swaps()  # both are kept: what stands for what goes by identity
+_for_pools = _usual + _connection_swaps()
+_real = {id(ours): real for real, ours in _for_pools}
 
 
 class Swapped(types.ModuleType):
     """A module of redis-py as the tests see it; what they set on it is set on the real one."""
 
-    def __init__(self, module: types.ModuleType) -> None:
+    def __init__(self, module: types.ModuleType, pairs: list[tuple[Any, Any]]) -> None:
         super().__init__(module.__name__, module.__doc__)
-        vars(self).update(_module=module, _before={})
+        stand_ins = {id(real): ours for real, ours in pairs}
+        vars(self).update(_module=module, _pairs=pairs, _stand_ins=stand_ins, _before={})
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(vars(self)["_module"], name)
         if isinstance(value, types.ModuleType):
-            return _seen(value)
-        return _stand_ins.get(id(value), value)
+            return _seen(value, vars(self)["_pairs"])
+        return vars(self)["_stand_ins"].get(id(value), value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         module, before = vars(self)["_module"], vars(self)["_before"]
@@ -116,13 +120,13 @@ class Swapped(types.ModuleType):
         return dir(vars(self)["_module"])
 
 
-_modules: dict[str, Swapped] = {}
+_modules: dict[tuple[str, int], Swapped] = {}
 
 
-def _seen(module: types.ModuleType) -> types.ModuleType:
+def _seen(module: types.ModuleType, pairs: list[tuple[Any, Any]]) -> types.ModuleType:
     if module.__name__.split(".")[0] != "redis" or isinstance(module, Swapped):
         return module
-    return _modules.setdefault(module.__name__, Swapped(module))
+    return _modules.setdefault((module.__name__, id(pairs)), Swapped(module, pairs))
 
 
 _import = builtins.__import__
@@ -130,8 +134,10 @@ _import = builtins.__import__
 
 def _import_for_tests(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
     module = _import(name, globals, locals, fromlist, level)
-    importer = str((globals or {}).get("__name__", ""))
-    return _seen(module) if importer.split(".")[0] == "tests" else module
+    importer = str((globals or {}).get("__name__", "")).split(".")
+    if importer[0] != "tests":
+        return module
+    return _seen(module, _for_pools if importer[-1] == "test_connection_pool" else _usual)
 
 
 if MODE != "stock":

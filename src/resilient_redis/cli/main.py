@@ -16,6 +16,7 @@ _PROGRAM = "resilient-redis"
 
 _COMMANDS: dict[str, str] = {
     "demo": "Kill a Redis under load and watch a service keep answering",
+    "fault-proxy": "Put a network that fails on command before any Redis",
 }
 """Name → what it does. The command's module in this package has the same name, and is imported only to run it."""
 

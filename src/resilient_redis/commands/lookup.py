@@ -46,6 +46,9 @@ def command_class(args: tuple[Any, ...], marks: Marks | None = None) -> CommandC
     """
     try:
         row = _SPELT.get(args[0])
+    except Exception:  # noqa: BLE001 - no arguments, or a name that has no hash, as a bytearray
+        row = None
+    try:
         if row is None or (marks and _may_be_marked(row.name, marks)):
             return _looked_up(args, marks)
         return row.command_class if row.rule is None else row.rule(args[1:])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -52,6 +51,8 @@ def _class(name: str, kind: Any) -> CommandClass:
     try:
         return CommandClass(kind.lower() if isinstance(kind, str) else kind)
     except ValueError:
+        import difflib
+
         known = [str(each.value) for each in CommandClass]
         close = difflib.get_close_matches(str(kind).lower(), known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""

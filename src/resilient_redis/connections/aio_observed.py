@@ -20,7 +20,6 @@ from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
 from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, current_attempt
 from resilient_redis.connections.handshake import judged
-from resilient_redis.connections.observed import address_of
 from resilient_redis.connections.replies_due import RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
@@ -157,8 +156,8 @@ class ObservedConnection(RepliesDue, Session, Base):
     async def _introduce(self) -> None:
         """Learn the server's number of this connection; HELLO has told it already."""
         self.opened = time.monotonic()
-        writer = self._writer
-        self._address = "" if writer is None else address_of(writer.get_extra_info("socket"))
+        ask = getattr(self._writer, "get_extra_info", None)  # fakeredis has none
+        self._address = fencing.address_of(ask and ask("socket"))
         self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
         if self.server_id is None:
             try:

@@ -32,6 +32,17 @@ def server_id_in(metadata: Any) -> int | None:
     return found if isinstance(found, int) else None
 
 
+def address_of(sock: Any) -> str:
+    """Our end, as CLIENT LIST writes it; ``""`` where there is no such thing."""
+    try:
+        name = sock.getsockname()
+    except (OSError, AttributeError):
+        return ""
+    if not isinstance(name, tuple):
+        return ""
+    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
+
+
 def question(left: LeftBehind) -> tuple[Any, ...] | None:
     """The command that looks for it; ``None`` if there is no way to, and no need.
 

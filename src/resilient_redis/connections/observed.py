@@ -144,7 +144,7 @@ class ObservedConnection(RepliesDue, Session, Base):
     def _introduce(self) -> None:
         """Learn the server's number of this connection; HELLO has told it already."""
         self.opened = time.monotonic()
-        self._address = address_of(self._sock)
+        self._address = fencing.address_of(self._sock)
         self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
         if self.server_id is None:
             try:
@@ -247,17 +247,6 @@ class ObservedConnection(RepliesDue, Session, Base):
         if attempt.atomic and isinstance(sock, DeadlineSocket) and sock.plain and sock.cut_short:
             attempt.stage = CUT_SHORT
             attempt.connection = None
-
-
-def address_of(sock: Any) -> str:
-    """Our end, as CLIENT LIST writes it; ``""`` where there is no such thing."""
-    try:
-        name = sock.getsockname()
-    except (OSError, AttributeError):
-        return ""
-    if not isinstance(name, tuple):
-        return ""
-    return f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
 
 
 _STOCK_SENDS = (

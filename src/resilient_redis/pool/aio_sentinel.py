@@ -8,12 +8,11 @@ import redis.asyncio.sentinel
 
 from resilient_redis.clock import Clock
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
+from resilient_redis.pool.aio_redis_side import let_the_loop_close
 from resilient_redis.pool.options import PoolOptions, take_options
-from resilient_redis.pool.slots import LENDABLE
-from resilient_redis.pool.todo import Todo
 
 
-class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sentinel.SentinelConnectionPool):
+class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sentinel.SentinelConnectionPool):  # type: ignore[misc]
     """A ``redis.asyncio.sentinel.SentinelConnectionPool`` that is a `ResilientConnectionPool`.
 
     Each dial asks the sentinels where the master is (or a replica). When the master has moved, no connection to the
@@ -21,8 +20,8 @@ class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sen
 
     Args:
         service_name: the service as the sentinels know it.
-        sentinel_manager: a ``redis.asyncio.sentinel.Sentinel``. What it asks has the timeouts of its own
-            ``sentinel_kwargs``, in seconds, and ends with the dial's.
+        sentinel_manager: a ``redis.asyncio.sentinel.Sentinel``. What it asks has the timeouts (in seconds) and retries
+            of its own ``sentinel_kwargs``, and ends with the dial.
         max_connections: see `PoolOptions`; ``None`` for its default.
         clock: the source of time, for tests.
         **kwargs: as redis-py's (``is_master``, ``check_connection``, ``ssl``), the other options of `PoolOptions` by
@@ -64,8 +63,9 @@ class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sen
     @property
     def name(self) -> str:
         """The option ``name``, or service, role and database."""
-        if self._options.name is not None:
-            return self._options.name
+        given: str | None = self._options.name
+        if given is not None:
+            return given
         role = "master" if self.is_master else "replica"
         return f"{self.service_name} ({role})/{self.connection_kwargs.get('db') or 0}"
 
@@ -79,12 +79,9 @@ class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sen
         """As the pool's. Without ``inuse_connections``, which is what redis-py asks for when the master has moved,
         what is lent ends when it comes back.
         """
-        if not inuse_connections:
-            self._step(self._doom_open)
-        await super().disconnect(inuse_connections)
-
-    def _doom_open(self, _: float) -> Todo:
-        for slot in list(self._ledger.slots):
-            if slot.state in LENDABLE:
-                self._ledger.doom(slot, "moving")
-        return Todo()
+        if inuse_connections:
+            await super().disconnect()
+            return
+        # Not the dials: it is one of them that has found out.
+        self._step(lambda now: self._ledger.drain(now, "moving", dialling=False))
+        await let_the_loop_close()

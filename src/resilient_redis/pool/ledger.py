@@ -221,12 +221,19 @@ class Ledger(Books):
         slot.expires = float("-inf")
         slot.doom = cause
 
-    def drain(self, now: float, cause: str = "drain") -> Todo:
-        """A new generation: no connection of the old one is lent again."""
+    def drain(self, now: float, cause: str = "drain", *, dialling: bool = True) -> Todo:
+        """A new generation: no connection of the old one is lent again.
+
+        Args:
+            now: the time.
+            cause: of the closes.
+            dialling: what is being dialled is of the old generation too.
+        """
         self.generation += 1
         self.resting = cause == "disconnect"
         for slot in self.slots - self.reserved.keys():
-            self.doom(slot, cause)
+            if dialling or slot not in self.dialling:
+                self.doom(slot, cause)
         todo = Todo()
         for slot in list(self.idle):
             self._retire_idle(slot, cause, now, todo)

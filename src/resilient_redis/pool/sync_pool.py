@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 from weakref import WeakSet
 
 import redis
@@ -55,6 +55,15 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
     20
     """
 
+    def __new__(cls, *args: Any, policies: Sequence[Any] | None = None, **kwargs: Any) -> Self:
+        """With policies it is of a class of its own, so that borrowing costs nothing more without."""
+        if policies is None:
+            return super().__new__(cls)
+        from resilient_redis.transport.guarded_pool import guarded  # stands above the pool, and few need it
+
+        made: Self = super().__new__(guarded(cls))
+        return made
+
     def __init__(
         self,
         connection_class: Any = redis.Connection,
@@ -71,7 +80,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
         super().__init__(observed(connection_class), options.max_connections, *args, **kwargs)
         self._set_up(options, clock)
         if policies is not None:
-            from resilient_redis.transport.guarded_pool import guard  # stands above the pool, and few need it
+            from resilient_redis.transport.guarded_pool import guard
 
             guard(self, policies, clock)
 

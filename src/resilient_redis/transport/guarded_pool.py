@@ -1,15 +1,15 @@
 """Pools with policies of their own: ``ResilientConnectionPool(policies=[...])``, sync and asyncio.
 
 Such a pool lends leases (`pool_lease`, `aio_pool_lease`) to redis-py's own clients. A client of this library guards its
-commands itself, by the same plan, and gets plain connections. A pool without policies is none of this: it is the class
-of the pool that changes, so nobody pays who does not use it.
+commands itself, by the same plan, and gets plain connections. A pool with policies is of a class of its own, so nobody
+pays who does not use them.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio
 
@@ -25,7 +25,7 @@ from resilient_redis.policies.base import Policy
 from resilient_redis.policies.retry import Retry
 from resilient_redis.pool.health import PoolHealth
 from resilient_redis.transport import aio_pool_lease, pool_lease
-from resilient_redis.transport.adopt import PoolState, adopt, no_async_redis_retries, no_redis_retries
+from resilient_redis.transport.adopt import PoolState, adopt, convert_retry, no_async_redis_retries, no_redis_retries
 
 _MOST_RETRIES = 1 << 30
 
@@ -74,37 +74,38 @@ def guard(pool: Any, policies: Sequence[Any], clock: Clock | None) -> None:
     is_observed = (aio_observed if is_async else observed).is_observed
     surface = (aio_pool_lease if is_async else pool_lease).LeaseSurface
     pool._guard = Guard(state, state.store.plan(checked), is_observed(pool.connection_class), surface)
-    mixin = GuardedAsyncPool if is_async else GuardedPool
-    pool.__class__ = _guarded(cast(Any, mixin), cast(Any, type(pool)))
 
 
 @functools.cache
-def _guarded(mixin: type[Any], cls: type[Any]) -> type[Any]:
-    """The class of a pool with the mixin before it, under the pool's own name."""
+def guarded(cls: type[Any]) -> type[Any]:
+    """The class of pools with policies that belongs to a class of pools; it bears the same name."""
+    if issubclass(cls, GuardedSide):
+        return cls
+    mixin = GuardedAsyncPool if issubclass(cls, redis.asyncio.ConnectionPool) else GuardedPool
     return type(cls.__name__, (mixin, cls), {"__module__": cls.__module__, "__doc__": cls.__doc__})
 
 
 class GuardedSide:
     """What both guarded pools answer."""
 
-    _guard: Guard
+    _guard: Guard | None = None  # without policies, by way of ``type(pool)(...)``
     options: Any
     connection_kwargs: dict[str, Any]
 
     @property
     def policies(self) -> tuple[Policy, ...]:
         """The policies in force, outermost first."""
-        return self._guard.plan.policies
+        return () if self._guard is None else self._guard.plan.policies
 
     @property
     def breakers(self) -> dict[str, Any]:
         """The circuits by name (by type name where they have none): ask ``state``, or ``isolate()`` and ``reset()``."""
-        return breakers_of(self._guard.plan)
+        return {} if self._guard is None else breakers_of(self._guard.plan)
 
     def describe(self) -> str:
         """The stack with every effective number, and the pool's bounds."""
-        below = ["redis-py's own retries: off", f"pool: {self.options.describe()}"]
-        return describe_plan(self._guard.plan, below)
+        below = f"pool: {self.options.describe()}"
+        return below if self._guard is None else describe_plan(self._guard.plan, ["redis-py's own retries: off", below])
 
     def health(self, *, breakers: Mapping[str, str] | None = None) -> PoolHealth:
         """As a pool's without policies; with its own circuits, unless others are given."""
@@ -119,6 +120,9 @@ class GuardedSide:
         Raises:
             ConfigError: the policies say it already.
         """
+        if self._guard is None or convert_retry(retry) is None:
+            super().set_retry(retry)  # type: ignore[misc] # the pool's; this is how its retries are turned off
+            return
         is_async = isinstance(self, redis.asyncio.ConnectionPool)
         # redis-py's client has written the new one down already.
         self.connection_kwargs["retry"] = no_async_redis_retries() if is_async else no_redis_retries()
@@ -130,7 +134,7 @@ class GuardedPool(GuardedSide):
 
     def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         """Borrow: a `Lease`, or a connection where a client of this library asks, which guards it itself."""
-        if current_attempt.get() is not None:
+        if self._guard is None or current_attempt.get() is not None:
             return self._lend()
         return pool_lease.Lease(self)
 
@@ -153,7 +157,7 @@ class GuardedAsyncPool(GuardedSide):
 
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         """Borrow: a `Lease`, or a connection where a client of this library asks, which guards it itself."""
-        if current_attempt.get() is not None:
+        if self._guard is None or current_attempt.get() is not None:
             return await self._lend()
         return aio_pool_lease.Lease(self)
 

@@ -230,7 +230,7 @@ class Lease(LeaseBase):
     def is_connected(self) -> bool:
         """Is there a connection, and is it open?"""
         held = self._held
-        return held is not None and getattr(held, "_conn", held)._sock is not None
+        return held is not None and getattr(getattr(held, "_conn", held), "_sock", True) is not None
 
     def connect(self) -> None:
         """Have an open connection; through the policies, unless this is part of a guarded call."""

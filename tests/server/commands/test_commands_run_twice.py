@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import redis
-
 from command_examples import EXAMPLES, Example
 from command_snapshots import alike, say, snapshot
 from live_commands import KINDS

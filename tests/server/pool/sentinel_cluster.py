@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import redis
 from redis.sentinel import Sentinel
 
 from resilient_redis.testing import EmbeddedServer, find_server
@@ -33,7 +34,7 @@ def until(condition: Callable[[], Any], what: str) -> None:
         try:
             if condition():
                 return
-        except OSError:
+        except (OSError, redis.RedisError):
             pass
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
@@ -46,6 +47,7 @@ class Cluster:
         self._folder = Path(tempfile.mkdtemp(prefix="resilient-redis-sentinel-"))
         self._servers: list[EmbeddedServer] = []
         self._sentinels: list[subprocess.Popen[bytes]] = []
+        self._clients: list[Any] = []
         self.addresses: list[tuple[str, int]] = []
         try:
             self._start()
@@ -55,6 +57,8 @@ class Cluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            client.close()
         for process in self._sentinels:
             process.kill()
             process.wait()
@@ -68,7 +72,7 @@ class Cluster:
         until(lambda: b"master_link_status:up" in self.replica.execute("INFO", "replication"), "the replica is not up")
         for number in range(3):
             self._sentinel(number)
-        manager = Sentinel(self.addresses, sentinel_kwargs={"socket_timeout": 1})
+        manager = self._ask(*self.addresses)
 
         def all_known() -> bool:
             states = [one.sentinel_master(SERVICE) for one in manager.sentinels]
@@ -88,10 +92,15 @@ class Cluster:
         self._sentinels.append(spawn(command, directory=self._folder, log=self._folder / f"{number}.log"))
         self.addresses.append(("127.0.0.1", port))
 
+    def _ask(self, *addresses: tuple[str, int]) -> Any:
+        manager = Sentinel(addresses, sentinel_kwargs={"socket_timeout": 1})
+        self._clients += manager.sentinels
+        return manager
+
     def fail_over(self) -> None:
         """The replica is the master then, and all sentinels say so."""
         self.master.kill()
-        managers = [Sentinel([address], sentinel_kwargs={"socket_timeout": 1}) for address in self.addresses]
+        managers = [self._ask(address) for address in self.addresses]
         wanted = ("127.0.0.1", self.replica.port)
         until(lambda: b"role:master" in self.replica.execute("INFO", "replication"), "the replica is not promoted")
         for manager in managers:

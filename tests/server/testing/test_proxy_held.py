@@ -50,8 +50,7 @@ def test_the_request_arrives_whatever_its_client_did(
 ) -> None:
     wire.ask("PING")
     proxy.hold_requests()
-    wire.send("INCR", "n")
-    wire.send("INCR", "n")
+    wire.socket.sendall(encode(["INCR", "n"]) * 2)
     assert is_held(proxy)
     if end == "cut_all":
         proxy.cut_all()

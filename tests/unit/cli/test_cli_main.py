@@ -28,7 +28,7 @@ def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_the_commands_and_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == exits.OK
     shown = capsys.readouterr().out
-    assert "  demo  Kill a Redis under load" in shown
+    assert "  demo         Kill a Redis under load" in shown
     assert "examples:\n  resilient-redis demo\n" in shown
 
 
@@ -41,8 +41,8 @@ def test_demo_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[s
 
 
 WRONG = [
-    ("dmeo", "unknown command 'dmeo'; did you mean 'demo'? (known: demo)"),
-    ("nothing", "unknown command 'nothing' (known: demo)"),
+    ("dmeo", "unknown command 'dmeo'; did you mean 'demo'? (known: demo, fault-proxy)"),
+    ("nothing", "unknown command 'nothing' (known: demo, fault-proxy)"),
     ("--verison", "unknown option '--verison'; did you mean '--version'?"),
     ("demo --secnds 7", "unknown option '--secnds'; did you mean '--seconds'?"),
     ("demo --secnds=7", "unknown option '--secnds'; did you mean '--seconds'?"),
@@ -110,4 +110,4 @@ def test_the_module_is_the_same_entry() -> None:
         [sys.executable, "-m", "resilient_redis", "dmeo"], capture_output=True, text=True, check=False, timeout=30
     )
     assert shown.returncode == exits.USAGE
-    assert shown.stderr.endswith("resilient-redis: unknown command 'dmeo'; did you mean 'demo'? (known: demo)\n")
+    assert shown.stderr.endswith("resilient-redis: unknown command 'dmeo'; did you mean 'demo'? (known: demo, fault-proxy)\n")

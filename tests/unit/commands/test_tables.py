@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from resilient_redis.commands import tables
-from resilient_redis.commands.traits import BLOCKING
+from resilient_redis.commands.table.blocking import BLOCKS
 
 TABLES = {name: value for name, value in vars(tables).items() if isinstance(value, frozenset)}
 
@@ -12,16 +12,17 @@ def test_every_table_is_looked_at() -> None:
     assert set(TABLES) == {
         "PLAIN_READS",
         "SCANS",
-        "SERVER_QUESTIONS",
-        "REPEATABLE",
+        "SERVER_WORDS",
         "CLAIMS",
         "CONNECTION_STEPS",
         "SCRIPTS",
         "NEVER_MASKED",
+        "ON_DATA",
+        "ON_SERVER",
     }
 
 
-@pytest.mark.parametrize("name", sorted(TABLES))
+@pytest.mark.parametrize("name", sorted(TABLES.keys() - {"ON_DATA", "ON_SERVER"}))
 def test_names_are_single_words_in_capitals(name: str) -> None:
     assert TABLES[name]
     assert [entry for entry in TABLES[name] if entry != entry.upper() or " " in entry or not entry.strip()] == []
@@ -29,10 +30,6 @@ def test_names_are_single_words_in_capitals(name: str) -> None:
 
 def test_what_may_be_masked_and_what_never_may_have_nothing_in_common() -> None:
     assert frozenset() == tables.PLAIN_READS & tables.NEVER_MASKED
-
-
-def test_nothing_that_writes_or_changes_a_connection_is_repeatable() -> None:
-    assert frozenset() == tables.REPEATABLE & (tables.CLAIMS | tables.CONNECTION_STEPS | tables.SCRIPTS)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +46,8 @@ def test_nothing_that_writes_or_changes_a_connection_is_repeatable() -> None:
         *("EVAL", "EVALSHA", "FCALL", "SCRIPT", "FUNCTION", "MULTI", "EXEC", "WATCH", "AUTH", "SELECT", "NO.SUCH"),
     ],
 )
-def test_a_command_that_may_change_something_is_not_repeatable(name: str) -> None:
-    assert name not in tables.REPEATABLE
+def test_a_command_that_may_change_something_is_no_plain_read(name: str) -> None:
+    assert name not in tables.PLAIN_READS
 
 
 @pytest.mark.parametrize(
@@ -80,11 +77,12 @@ def test_everyday_reads_are_plain_reads(name: str) -> None:
         "EVAL",
         "SUBSCRIBE",
         "CLIENT",
+        *("CONFIG", "ACL", "CLUSTER", "MEMORY", "SLOWLOG", "PUBSUB", "FLUSHALL", "SHUTDOWN", "DEBUG", "WAIT"),
     ],
 )
 def test_steps_of_protocols_and_questions_about_the_server_are_never_masked(name: str) -> None:
     assert name in tables.NEVER_MASKED
 
 
-def test_the_only_blocking_command_that_is_repeatable_is_a_read() -> None:
-    assert {name for name in BLOCKING if name in tables.REPEATABLE} == {"XREAD"}
+def test_the_only_command_that_may_block_and_only_reads_keys_is_xread() -> None:
+    assert BLOCKS.keys() & tables.PLAIN_READS == {"XREAD"}

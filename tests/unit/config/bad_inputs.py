@@ -5,7 +5,7 @@ from __future__ import annotations
 POLICIES = "(known: bulkhead, circuit_breaker, fallback, retry, timeout)"
 TOP = "(known: options, policies, profiles, url)"
 PROFILE = "(known: extends, options, policies, url)"
-RETRY = "(known: attempts, name, on, retry_rejected, total_time, wait_initial, wait_max)"
+RETRY = "(known: attempts, name, on, repeat, retry_rejected, total_time, wait_initial, wait_max)"
 SCHEMES = "(known: redis://, rediss://, unix://)"
 
 # name, what stands after the line number, then (text, line) in TOML, JSON and YAML

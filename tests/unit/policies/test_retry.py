@@ -108,6 +108,52 @@ def test_retry_rejected_waits_for_its_retry_after() -> None:
     assert 0.75 <= decision.seconds <= 0.775
 
 
+@pytest.mark.parametrize(("repeat", "allowed"), [("never", 0), ("read", 1), ("idempotent", 2), ("checked", 3)])
+@pytest.mark.parametrize("kind", [Kind.UNREACHABLE, Kind.TIMED_OUT])
+def test_after_a_lost_reply_it_repeats_up_to_the_rung_that_the_user_allows(
+    repeat: Any, allowed: int, kind: Kind
+) -> None:
+    lost = [failure(kind=kind, delivery="unknown", call=command("X", command_class=rung)) for rung in CommandClass]
+    assert [repeats(Retry(repeat=repeat), one) for one in lost] == [place < allowed for place in range(len(lost))]
+
+
+def test_always_repeats_everything() -> None:
+    lost = [failure(delivery="unknown", call=command("X", command_class=rung)) for rung in CommandClass]
+    assert all(repeats(Retry(repeat="always"), one) for one in lost)
+
+
+@pytest.mark.parametrize("delivery", ["not_sent", "rejected"])
+def test_never_still_repeats_what_was_surely_not_applied(delivery: Any) -> None:
+    incr = command("INCR", "k", command_class=CommandClass.ACCUMULATING)
+    assert repeats(Retry(repeat="never"), failure(delivery=delivery, call=incr))
+
+
+@pytest.mark.parametrize("repeat", ["idempotent", "always"])
+def test_what_the_server_has_answered_and_may_have_run_in_part_is_never_repeated(repeat: Any) -> None:
+    part = command("PIPELINE", target="pipeline", command_class=CommandClass.UNKNOWN)
+    assert not repeats(Retry(repeat=repeat), failure(kind=Kind.REFUSED, delivery="unknown", call=part))
+
+
+def test_overrides_say_another_rung_for_one_call() -> None:
+    incr = command("INCR", "k", command_class=CommandClass.ACCUMULATING, overrides={"repeat": "always"})
+    assert repeats(Retry(), failure(delivery="unknown", call=incr))
+    get = command(overrides={"repeat": "never"})
+    assert not repeats(Retry(), failure(delivery="unknown", call=get))
+
+
+def test_overrides_say_what_a_command_does_for_one_call() -> None:
+    marks = {"MYMOD.PUT": CommandClass.IDEMPOTENT}
+    mine = command("MYMOD.PUT", "k", command_class=CommandClass.UNKNOWN, overrides={"commands": marks})
+    assert repeats(Retry(), failure(delivery="unknown", call=mine))
+    incr = command("INCR", "k", command_class=CommandClass.ACCUMULATING, overrides={"commands": marks})
+    assert not repeats(Retry(), failure(delivery="unknown", call=incr))
+
+
+def test_a_rung_that_is_none_is_told_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match=r"Retry.repeat: 'writes'.*never, read, idempotent, checked, always"):
+        Retry(repeat="writes")  # type: ignore[arg-type]
+
+
 def test_on_narrows_what_a_command_repeats_and_never_widens_it() -> None:
     late, down = redis.TimeoutError("late"), redis.ConnectionError("down")
     only_late = Retry(on=redis.TimeoutError)

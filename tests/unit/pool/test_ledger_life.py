@@ -45,6 +45,16 @@ def test_draining_closes_what_is_idle_now_and_dooms_what_is_lent_or_dialled() ->
     assert pool.ledger.calm
 
 
+def test_draining_may_leave_out_the_dials() -> None:
+    """One of them has found out that the server has moved, and leads to the new one."""
+    pool = Pool(3)
+    lent, dial = pool.open(), pool.begin()
+    pool.ledger.drain(pool.now, "moving", dialling=False)
+    assert (lent.expires, lent.doom) == (-math.inf, "moving")
+    pool.ledger.dialled(dial, object(), pool.now)
+    assert dial.state is State.LEASED
+
+
 def test_a_connection_that_was_dialled_during_a_drain_is_not_lent_and_its_borrower_gets_another() -> None:
     pool = Pool(2)
     slot = pool.begin()
