@@ -153,19 +153,22 @@ def _get(pool: Any) -> Callable[[], Awaitable[Any]]:
 
 def _waits(title: str, results: list[Result]) -> Table:
     base = next(result for result in results if result.name == BLOCKING)
-    columns = ["pool under redis-py's client", "calls/s", "p50 ms", "p99 ms", "max ms", f"p99 against {BLOCKING}"]
-    rows: list[list[Any]] = [
-        [
-            result.name,
-            1 / result.median,
-            result.percentile(0.5) * 1000,
-            result.percentile(0.99) * 1000,
-            result.percentile(1.0) * 1000,
-            result.percentile(0.99) / base.percentile(0.99),
-        ]
-        for result in results
+    columns = ["pool under redis-py's client", "calls/s", "p50 ms", "p99 ms", "p99 by time, ms", "max ms"]
+    columns += ["p99 by time, ratio", "max, ratio"]
+    rows: list[list[Any]] = []
+    for result in results:
+        by_time, longest = result.percentile_by_time(0.99), result.percentile(1.0)
+        figures = [result.percentile(0.5) * 1000, result.percentile(0.99) * 1000, by_time * 1000, longest * 1000]
+        ratios = [by_time / base.percentile_by_time(0.99), longest / base.percentile(1.0)]
+        rows.append([result.name, 1 / result.median, *figures, *ratios])
+    notes = [
+        f"A call is the wait for a connection and a GET on the same machine. Ratios are against {BLOCKING}.",
+        "By time: each call weighed by how long it took, so what a caller is in at a moment picked at random. Counted "
+        "by calls, a caller that starves for a second made one, and those that starve it thousands: p50 and p99 do not "
+        "see it. redis-py's blocking pool serves few callers fast, and lets the others wait.",
+        "Goal: a tenth of the wait in redis-py's blocking pool.",
     ]
-    return Table(title, columns, rows, ["A call is the wait for a connection and a GET on the same machine."])
+    return Table(title, columns, rows, notes)
 
 
 # Come back after an outage

@@ -1,5 +1,6 @@
 """Resilience middleware for Redis, built by composing policies."""
 
+from resilient_redis.calls import CommandClass
 from resilient_redis.client import ResilientRedis
 from resilient_redis.errors import (
     BulkheadFullError,
@@ -7,6 +8,7 @@ from resilient_redis.errors import (
     CircuitOpenError,
     ConfigError,
     DialFailedError,
+    FenceRefusedError,
     PipelineOrderWarning,
     PoolClosedError,
     PoolReturnError,
@@ -42,9 +44,11 @@ __all__ = [
     "CallTimeoutError",
     "CircuitBreaker",
     "CircuitOpenError",
+    "CommandClass",
     "ConfigError",
     "DialFailedError",
     "Fallback",
+    "FenceRefusedError",
     "Layer",
     "PipelineOrderWarning",
     "Policy",

@@ -13,6 +13,7 @@ import redis.client
 from resilient_redis.calls import LeftBehind
 from resilient_redis.client_base import ResilientClient, separate_ours
 from resilient_redis.client_lock import ResilientLock
+from resilient_redis.client_modules import GuardedModules
 from resilient_redis.client_pipeline import ResilientPipeline
 from resilient_redis.client_pubsub import ResilientPubSub
 from resilient_redis.clock import Clock
@@ -30,7 +31,7 @@ from resilient_redis.transport.adopt import adopt, no_redis_retries
 from resilient_redis.transport.surfaces import CommandSurface, ReadBackSurface
 
 
-class ResilientRedis(ResilientClient, redis.Redis):
+class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
     """``redis.Redis`` that keeps answering when Redis is slow, down, failing over or overloaded.
 
     A true subclass: every argument, method and reply of redis-py's client is the same. Each command, pipeline and

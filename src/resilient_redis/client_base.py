@@ -114,8 +114,14 @@ class ResilientClient:
         if _same(self.policies, state.policies):
             state.policies = chosen
         state.defaults = chosen
+        state.given_retry = retry
         self._plan = state.store.plan(chosen)
         self._prepare()
+
+    def get_retry(self) -> Any:
+        """What redis-py's ``retry=`` or ``set_retry`` was given; without that, the one that is off underneath."""
+        given = adopt(self.connection_pool).given_retry
+        return given if given is not None else self.connection_pool.connection_kwargs.get("retry")
 
     def _prepare(self) -> None:
         """Take over what depends on the plan."""

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from resilient_redis.errors import DialFailedError
-from resilient_redis.events import Events, SubscriptionGap
+from resilient_redis.events import SubscriptionGap
 from resilient_redis.policies.backoff import full_jitter
 
 GapHandler = Callable[[SubscriptionGap], Any]
@@ -92,7 +92,22 @@ def gap_of(pubsub: Any, seconds: float) -> SubscriptionGap:
     return SubscriptionGap("pubsub", len(pubsub.channels), len(pubsub.patterns), len(pubsub.shard_channels), seconds)
 
 
-def emit(events: Events, gap: SubscriptionGap) -> None:
-    """Tell the listeners."""
-    if events.heard:
-        events.emit(gap)
+def health_step(now: float, due: float, interval: float, asked: float | None) -> str:
+    """What to do about the health check of a subscribed connection: ``"wait"``, ``"ask"`` or ``"lost"``.
+
+    redis-py asks, but never looks whether there was an answer. Whatever is read counts as one.
+
+    Args:
+        now: clock reading.
+        due: when the next check is due: the last read and ``interval``.
+        interval: seconds between checks.
+        asked: when the last question was sent; ``None``: none was.
+
+    >>> health_step(9, 10, 5, None), health_step(11, 10, 5, None), health_step(12, 10, 5, 11), health_step(17, 10, 5, 11)
+    ('wait', 'ask', 'wait', 'lost')
+    """
+    if now <= due:
+        return "wait"
+    if asked is None or asked <= due - interval:
+        return "ask"
+    return "lost" if now > asked + interval else "wait"

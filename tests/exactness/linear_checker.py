@@ -79,14 +79,23 @@ def _next_ones(operations: list[Operation], done: int) -> list[int]:
 
 
 def unexplained(history: Iterable[Operation], step: Step, start: Hashable) -> str:
-    """The shortest beginning of a history that is not linearizable, a line for each operation."""
+    """What was called up to the first answer that nothing explains, a line for each operation."""
     operations = sorted(history, key=lambda one: one.called)
-    size = next((size for size in range(len(operations)) if not is_linearizable(operations[:size], step, start)), None)
-    first = operations[0].called
-    return "\n".join(
-        f"{one.called - first:9.4f} .. {one.answered - first:9.4f}  {one.name} {one.args} -> {one.reply!r}"
-        for one in operations[:size]
-    )
+    answers = sorted(one.answered for one in operations if one.known)
+    for moment in answers:
+        seen = [_as_of(moment, one) for one in operations if one.called <= moment]
+        if not is_linearizable(seen, step, start):
+            first = seen[0].called
+            return "\n".join(
+                f"{one.called - first:8.4f} .. {one.answered - first:8.4f}  {one.name} {one.args} -> {one.reply!r}"
+                for one in seen
+            )
+    return ""
+
+
+def _as_of(moment: float, one: Operation) -> Operation:
+    """What was not answered yet may have come already, or not yet."""
+    return one if one.answered <= moment else Operation(one.called, math.inf, one.name, one.args, UNKNOWN)
 
 
 def register(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -145,6 +145,13 @@ def assert_unknown(error: BaseException) -> None:
     while error.__cause__ is not None and not hasattr(error, "delivery"):
         error = error.__cause__
     assert getattr(error, "delivery", None) == "unknown", repr(error)
+
+
+def unhurried(names: Sequence[str]) -> Iterator[str]:
+    """One after the other with a little time between, so that there is weather for each."""
+    for name in names:
+        time.sleep(0.02)
+        yield name
 
 
 def eventually(true: Callable[[], object], seconds: float = 10.0) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 from integration_jobs import POLICIES, do
-from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, hidden
+from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, hidden, unhurried
 
 from resilient_redis.asyncio import ResilientRedis
 from resilient_redis.testing import FaultProxy
@@ -56,7 +56,7 @@ async def test_arq_does_every_job_once_and_notices_nothing(
     queue: Any, proxy: FaultProxy, tally: Tally, heard: Heard
 ) -> None:
     with Weather(proxy, hidden("ZRANGEBYSCORE", "ZCARD")):
-        made = [await queue.enqueue_job("work", name, _job_id=name) for name in NAMES]
+        made = [await queue.enqueue_job("work", name, _job_id=name) for name in unhurried(NAMES)]
         await burst(queue)
         results = [await job.result(timeout=5, poll_delay=0.02) for job in made]
     assert tally() == NAMES
@@ -68,7 +68,7 @@ async def test_arq_does_every_job_once_and_notices_nothing(
 async def test_arq_leaves_no_acknowledged_job_undone(queue: Any, proxy: FaultProxy, tally: Tally, heard: Heard) -> None:
     """arq promises at least once."""
     with Weather(proxy, any_fault()):
-        acknowledged = {name for name in NAMES if await _acknowledged(queue, name)}
+        acknowledged = {name for name in unhurried(NAMES) if await _acknowledged(queue, name)}
         for _ in range(5):  # as a supervisor would: a worker that is told of an error ends
             with contextlib.suppress(redis.RedisError):
                 await burst(queue, seconds=0.5)

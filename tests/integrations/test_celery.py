@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from integration_jobs import do
-from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, eventually, hidden
+from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, eventually, hidden, unhurried
 
 from resilient_redis import ResilientConnectionPool, ResilientRedis
 from resilient_redis.testing import FaultProxy
@@ -62,7 +62,7 @@ def test_celery_does_every_task_once_and_notices_nothing(
     app: Any, task: Any, proxy: FaultProxy, tally: Tally, heard: Heard
 ) -> None:
     with worker(app), Weather(proxy, hidden("GET", "MGET")):
-        results = [task.delay(name) for name in NAMES]
+        results = [task.delay(name) for name in unhurried(NAMES)]
         assert [result.get(timeout=10) for result in results] == [f"{name} done" for name in NAMES]
     assert tally() == NAMES
     assert heard.repeats > 0
@@ -93,3 +93,26 @@ def test_a_closed_channel_is_forgotten(app: Any) -> None:
         channel = weakref.ref(connection.channel())
         channel().client.ping()
     assert eventually(lambda: gc.collect() is None or channel() is None, seconds=2)
+
+
+def test_celery_workers_hear_commands_over_our_pubsub(app: Any, proxy: FaultProxy) -> None:
+    with worker(app) as one, Weather(proxy, hidden("GET", "MGET")):
+        for _ in range(5):
+            answers = app.control.ping(timeout=2, limit=1)
+            assert answers == [{one.hostname: {"ok": "pong"}}]
+
+
+def test_a_celery_chord_is_joined_once(app: Any, task: Any, proxy: FaultProxy, tally: Tally, heard: Heard) -> None:
+    @app.task(name="join")
+    def join(values: list[str]) -> str:
+        return do(f"joined {len(values)}")
+
+    with worker(app), Weather(proxy, hidden("GET", "MGET")):
+        for number in range(5):
+            names = [f"chord{number}-{part}" for part in range(4)]
+            joined = celery.chord([task.s(name) for name in names], join.s())()
+            assert joined.get(timeout=10) == "joined 4 done"
+    ran = tally()
+    assert ran.count("joined 4") == 5
+    assert len(ran) == 25
+    assert heard.repeats > 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 from integration_jobs import POLICIES, do
-from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, eventually, hidden
+from integration_kit import Heard, Tally, Weather, any_fault, assert_unknown, eventually, hidden, unhurried
 
 from resilient_redis import ResilientConnectionPool, ResilientRedis
 from resilient_redis.testing import FaultProxy
@@ -56,7 +56,7 @@ def test_huey_does_every_task_once_and_notices_nothing(
     queue: Any, task: Any, proxy: FaultProxy, tally: Tally, heard: Heard
 ) -> None:
     with Weather(proxy, hidden("HGET")), Consumer(queue):
-        results = [task(name) for name in NAMES]
+        results = [task(name) for name in unhurried(NAMES)]
         assert eventually(lambda: len(tally()) >= len(NAMES))
     assert tally() == NAMES
     assert [result.get(blocking=True, timeout=2) for result in results] == [f"{name} done" for name in NAMES]
@@ -69,7 +69,7 @@ def test_huey_does_no_task_twice_and_loses_only_what_it_was_told_of(
 ) -> None:
     acknowledged = set()
     with Weather(proxy, any_fault()), Consumer(queue):
-        for name in NAMES:
+        for name in unhurried(NAMES):
             try:
                 task(name)
             except redis.RedisError as error:

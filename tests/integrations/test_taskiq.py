@@ -23,11 +23,19 @@ pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("ignore::Depr
 NAMES = [f"job{number:02}" for number in range(30)]
 
 
-class ResilientBroker(taskiq_redis.ListQueueBroker):  # type: ignore[misc,name-defined]
+class ResilientListBroker(taskiq_redis.ListQueueBroker):  # type: ignore[misc,name-defined]
     """What a user writes: the pool that the broker made is replaced before it is used."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url)
+        self.connection_pool = ResilientConnectionPool.from_url(url, **options)
+
+
+class ResilientStreamBroker(taskiq_redis.RedisStreamBroker):  # type: ignore[misc,name-defined]
+    """The same for streams."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, xread_block=200, consumer_id="0")
         self.connection_pool = ResilientConnectionPool.from_url(url, **options)
 
 
@@ -39,11 +47,11 @@ class ResilientResults(taskiq_redis.RedisAsyncResultBackend):  # type: ignore[mi
         self.redis_pool = ResilientConnectionPool.from_url(url, **options)
 
 
-@pytest.fixture
-async def broker(proxy: FaultProxy, heard: Heard) -> AsyncIterator[Any]:
+@pytest.fixture(params=[ResilientListBroker, ResilientStreamBroker], ids=["list", "stream"])
+async def broker(request: pytest.FixtureRequest, proxy: FaultProxy, heard: Heard) -> AsyncIterator[Any]:
     options = {"policies": POLICIES, "max_lifetime": 0.1}
     results = ResilientResults(proxy.url, **options)
-    broker = ResilientBroker(proxy.url, **options).with_result_backend(results)
+    broker = request.param(proxy.url, **options).with_result_backend(results)
     for pool in (broker.connection_pool, results.redis_pool):
         pool.events.add(heard)
     await broker.startup()
@@ -96,7 +104,7 @@ async def test_taskiq_does_no_task_twice_and_all_that_were_acknowledged(
     broker: Any, task: Any, proxy: FaultProxy, tally: Tally, heard: Heard
 ) -> None:
     acknowledged = set()
-    with Weather(proxy, any_fault("LPUSH", "SET")):
+    with Weather(proxy, any_fault("LPUSH", "XADD", "SET")):
         async with worker(broker):
             for name in NAMES:
                 try:
@@ -113,4 +121,4 @@ async def test_taskiq_does_no_task_twice_and_all_that_were_acknowledged(
     ran = tally()
     assert acknowledged <= set(ran)
     assert len(ran) == len(set(ran))
-    assert heard.failed("LPUSH") > 0
+    assert heard.failed("LPUSH") + heard.failed("XADD") > 0

@@ -12,10 +12,11 @@ Outcomes = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Expected:
-    """Tests that cannot pass with ours, and why."""
+    """Tests that cannot pass with ours, and why; `name` is its heading in the docs."""
 
-    tests: tuple[str, ...]
+    name: str
     reason: str
+    tests: tuple[str, ...]
     modes: tuple[str, ...] = MODES
 
 
@@ -37,14 +38,14 @@ def load_expected(path: Path) -> list[Expected]:
     """The entries of ``expected.toml``.
 
     Raises:
-        ValueError: an entry is not complete, names a mode there is not, or a test stands in two of them.
+        ValueError: an entry is not complete, names a mode that there is not, or a test stands in two of them.
     """
     found = []
     for entry in tomllib.loads(path.read_text()).get("difference", []):
-        tests, reason, modes = entry.get("tests"), entry.get("reason"), tuple(entry.get("modes", MODES))
-        if not tests or not reason or not set(modes) <= set(MODES):
-            raise ValueError(f"{path}: needs tests, a reason and modes out of {MODES}: {entry}")
-        found.append(Expected(tuple(tests), reason, modes))
+        modes = tuple(entry.pop("modes", MODES))
+        if set(entry) != {"name", "reason", "tests"} or not all(entry.values()) or not set(modes) <= set(MODES):
+            raise ValueError(f"{path}: needs name, reason, tests, and modes out of {MODES} if any: {entry}")
+        found.append(Expected(entry["name"], entry["reason"], tuple(entry["tests"]), modes))
     seen = [(test, mode) for one in found for test in one.tests for mode in one.modes]
     twice = {pair for pair in seen if seen.count(pair) > 1}
     if twice:

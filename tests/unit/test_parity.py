@@ -37,8 +37,8 @@ def own_functions(cls: type[Any]) -> dict[str, Any]:
     return found
 
 
-# redis-py's asyncio PubSub dials in its `parse_response`, past its own `_execute`, which the sync one goes through.
-ONE_SIDED = {"ResilientPubSub": {"parse_response"}, "ResilientRedis": {"close", "aclose"}}
+# Where redis-py's two faces differ: what ends a PubSub, and the asyncio one's `connect`.
+ONE_SIDED = {"ResilientPubSub": {"reset", "aclose", "connect"}, "ResilientRedis": {"close", "aclose"}}
 
 
 def shape(function: Any) -> list[tuple[str, str, Any]]:

@@ -14,6 +14,7 @@ from resilient_redis.asyncio.pipeline import ResilientPipeline
 from resilient_redis.asyncio.pubsub import ResilientPubSub
 from resilient_redis.calls import LeftBehind
 from resilient_redis.client_base import ResilientClient, separate_ours
+from resilient_redis.client_modules import GuardedModules
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
 from resilient_redis.connections.aio_observed import is_observed
@@ -29,7 +30,7 @@ from resilient_redis.transport.adopt import adopt, no_async_redis_retries
 from resilient_redis.transport.aio_surfaces import CommandSurface, ReadBackSurface
 
 
-class ResilientRedis(ResilientClient, redis.asyncio.Redis):  # type: ignore[misc] # redis-py's own bases disagree
+class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # type: ignore[misc] # redis-py's own bases disagree
     """``redis.asyncio.Redis`` that keeps answering when Redis is slow, down, failing over or overloaded.
 
     A true subclass: every argument, method and reply of redis-py's client is the same. Each command, pipeline and

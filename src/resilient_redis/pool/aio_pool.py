@@ -159,7 +159,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         """Give a connection back. If it is not clean it is closed, and the cause counted. Never waits.
 
         Raises:
-            PoolReturnError: it is not lent. Nothing else came of it.
+            PoolReturnError: it is not lent, and no other exception is being handled. Nothing else came of it.
         """
         self._give_back(connection)
 
@@ -186,7 +186,7 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         if fork.is_inherited(connection) or connection in self._forgotten:
             abort(connection)
             return
-        raise self._not_lent()
+        self._refuse_return()
 
     # Waiting
 

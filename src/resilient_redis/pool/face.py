@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -225,6 +226,18 @@ class PoolFace:
     @staticmethod
     def _only_dials(stats: PoolStats) -> bool:
         return stats.dialling > 0 and stats.borrowed == 0
+
+    def _refuse_return(self) -> None:
+        """Somebody gives back what is not lent.
+
+        Nothing is said while another exception is on its way: it would be hidden, and may be the very reason. One that
+        a signal handler raises just as a connection is given back makes redis-py's ``Pipeline.reset()`` do it again.
+
+        Raises:
+            PoolReturnError: no other exception is being handled.
+        """
+        if sys.exc_info()[0] is None:
+            raise self._not_lent()
 
     def _not_lent(self) -> PoolReturnError:
         return PoolReturnError(

@@ -154,7 +154,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
         """Give a connection back. If it is not clean it is closed, and the cause counted. Never waits.
 
         Raises:
-            PoolReturnError: it is not lent. Nothing else came of it.
+            PoolReturnError: it is not lent, and no other exception is being handled. Nothing else came of it.
         """
         ledger = self._ledger
         slot: Slot | None = None
@@ -200,7 +200,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
             with contextlib.suppress(Exception):
                 connection.disconnect()
             return
-        raise self._not_lent()
+        self._refuse_return()
 
     # Waiting
 

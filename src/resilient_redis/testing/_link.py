@@ -41,7 +41,7 @@ class Link:
         self._resp3 = False
         self._in_transaction = self._is_spoilt = False
         self._loses_requests = self._loses_replies = False
-        self._let_go = asyncio.Event()
+        self._let_go, self._passed = asyncio.Event(), asyncio.Event()
         self._was_late = False
         self._sending = asyncio.Lock()
         self._client_gone = False
@@ -112,8 +112,7 @@ class Link:
 
     async def settle(self) -> None:
         """Wait until what was held back has been answered by the server, or never will be."""
-        while self.holding and not self._closed:
-            await asyncio.sleep(0)
+        await self._passed.wait()
         await self.replies.wait_quiet()
 
     def lose_requests(self) -> None:
@@ -141,7 +140,7 @@ class Link:
         if self._closed:
             return
         self._follow(request)
-        await self._forward_bytes(request.raw, replies=int(self._scanner is not None))
+        await self._forward_bytes(request.raw, replies=int(self._is_answered(request)))
 
     async def forward_and_capture(self, request: Request) -> bytes:
         """Forward a request and return its reply, or what came of it within a second, instead of passing it on."""
@@ -177,12 +176,15 @@ class Link:
     async def _wait_back(self, until: float | None) -> None:
         self.holding = self._was_late = True
         self._let_go.clear()
+        # A new one each time: whoever waits for this request must not wait for the next one that is held.
+        self._passed = passed = asyncio.Event()
         left = None if until is None else max(0.0, until - self.board.clock())
         try:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._let_go.wait(), left)
         finally:
             self.holding = False
+            passed.set()
 
     async def _forward_bytes(self, data: bytes, *, replies: int) -> None:
         upstream = self._upstream or await self._connect()
@@ -198,6 +200,10 @@ class Link:
             self._in_transaction = True
         elif name in ("EXEC", "DISCARD", "RESET"):
             self._in_transaction = self._is_spoilt = False
+
+    def _is_answered(self, request: Request) -> bool:
+        # In RESP3 these are answered by pushes, which are no replies.
+        return self._scanner is not None and not (self._resp3 and request.name.endswith("SUBSCRIBE"))
 
     async def _discard(self) -> None:
         await self.forward_and_capture(Request(encode(["DISCARD"])))

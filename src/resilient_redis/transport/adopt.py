@@ -37,6 +37,7 @@ class PoolState:
         store: layers and plans.
         policies: the policies of the client that made this pool; ``None`` when it was handed in.
         redis_retry: redis-py's own retry as it was set, turned into a `Retry`; ``None`` when there was none.
+        given_retry: the same as redis-py's object, for ``get_retry()``.
         defaults: the default stack for this pool, made once so that its circuit is one.
         marks: the user's own words for what commands do; ``None`` without any.
         renewed: clock reading at which its connections were last given up after a failover.
@@ -47,6 +48,7 @@ class PoolState:
         self.policies: tuple[Policy, ...] | None = None
         self.redis_retry = redis_retry
         self.defaults: tuple[Policy, ...] | None = None
+        self.given_retry: Any = None
         self.marks: Mapping[str, CommandClass] | None = None
         self.renewed = -math.inf
 
@@ -85,6 +87,8 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
         return state
     given = pool.connection_kwargs.pop("policies", None)  # as Sentinel.master_for(policies=...) passes them on
     state = PoolState(clock, convert_retry(pool.connection_kwargs.get("retry")), getattr(pool, "events", None))
+    if state.redis_retry is not None:
+        state.given_retry = pool.connection_kwargs["retry"]
     if given is not None:
         state.policies = check_policies(given)
     if isinstance(pool, PoolFace):

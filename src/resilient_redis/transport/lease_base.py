@@ -104,7 +104,7 @@ class LeaseBase:
     def should_reconnect(self) -> bool:
         """Is it to be dialled anew (redis-py's maintenance), for one who stays? Otherwise the pool sees to it."""
         held = self._held
-        return held is not None and self._stays and self._state is None and should_reconnect(held)
+        return held is not None and self._pinned and self._state is None and should_reconnect(held)
 
     def register_connect_callback(self, callback: Any) -> None:
         """As a connection's: called after each dial but the first."""

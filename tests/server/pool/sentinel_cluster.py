@@ -75,7 +75,7 @@ class Cluster:
         manager = self._ask(*self.addresses)
 
         def all_known() -> bool:
-            states = [one.sentinel_master(SERVICE) for one in manager.sentinels]
+            states = [one.sentinel_masters()[SERVICE] for one in manager.sentinels]
             return all(int(state["num-other-sentinels"]) == 2 and int(state["num-slaves"]) == 1 for state in states)
 
         until(all_known, "the sentinels do not find each other")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -66,6 +67,28 @@ class TestOrdinary:
                 inner.sendall(b"\x16\x03\x03 there")
                 assert client.recv(100) == b"\x16\x03\x03 there"
             assert proxy.commands == {}
+
+    @pytest.mark.parametrize("direction", ["replies", "requests"])
+    def test_tls_passes_unread_and_speed_works(self, direction: Any, tls_server: EmbeddedServer) -> None:
+        with FaultProxy(tls_server.host, tls_server.port) as proxy:
+            proxy.garbage()
+            url = tls_server.url.replace(f":{tls_server.port}/", f":{proxy.port}/")
+            with redis.Redis.from_url(url, socket_timeout=5) as client:
+                client.set("k", "x" * 100_000)
+                proxy.delay(0.1, direction=direction)
+                began = time.monotonic()
+                assert client.get("k") == b"x" * 100_000
+                assert time.monotonic() - began >= 0.09
+            assert (proxy.commands, proxy.faults) == ({}, {})
+
+    @pytest.mark.parametrize("protocol", [2, 3])
+    def test_a_fault_after_subscribe_does_not_wait(self, protocol: int, proxy: FaultProxy, wire: Wire) -> None:
+        wire.ask("HELLO", protocol)
+        wire.ask("SUBSCRIBE", "c")
+        proxy.reply_error("OURS x", handshake=True)
+        began = time.monotonic()
+        assert wire.ask("PING") == b"-OURS x\r\n"
+        assert time.monotonic() - began < 0.5
 
     def test_it_hands_on_the_servers_end(self, own_server: EmbeddedServer) -> None:
         with FaultProxy(own_server.host, own_server.port) as proxy:

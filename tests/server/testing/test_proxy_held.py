@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -113,6 +114,28 @@ def test_a_pipeline_is_held_once_and_released_whole(proxy: FaultProxy, wire: Wir
     assert wire.read_all(12) == b":1\r\n:2\r\n:3\r\n"
     wire.send("INCR", "n")
     assert is_held(proxy)
+
+
+def test_release_does_not_wait_for_what_is_held_next(proxy: FaultProxy, wire: Wire) -> None:
+    proxy.hold_requests(n=None)
+    wire.send("INCR", "n")
+    assert is_held(proxy)
+    stop = threading.Event()
+
+    def ask_again() -> None:
+        while not stop.is_set():
+            wire.read()
+            wire.send("INCR", "n")
+
+    asking = threading.Thread(target=ask_again)
+    asking.start()
+    began = time.monotonic()
+    assert [proxy.release() for _ in range(5) if is_held(proxy)] == [1] * 5
+    assert time.monotonic() - began < 1
+    stop.set()
+    assert is_held(proxy)
+    proxy.heal()
+    asking.join(5)
 
 
 def test_heal_delivers_and_close_drops(server: EmbeddedServer) -> None:

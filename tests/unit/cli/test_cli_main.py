@@ -110,4 +110,5 @@ def test_the_module_is_the_same_entry() -> None:
         [sys.executable, "-m", "resilient_redis", "dmeo"], capture_output=True, text=True, check=False, timeout=30
     )
     assert shown.returncode == exits.USAGE
-    assert shown.stderr.endswith("resilient-redis: unknown command 'dmeo'; did you mean 'demo'? (known: demo, fault-proxy)\n")
+    message = "resilient-redis: unknown command 'dmeo'; did you mean 'demo'? (known: demo, fault-proxy)\n"
+    assert shown.stderr.endswith(message)

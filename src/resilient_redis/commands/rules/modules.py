@@ -17,7 +17,9 @@ def json_set(args: Sequence[Any]) -> CommandClass:
 
 
 def json_merge(args: Sequence[Any]) -> CommandClass:
-    """JSON.MERGE key path value."""
+    """JSON.MERGE key path value: a null is kept where the path is new, and deletes the next time."""
+    if len(args) > 2 and b"null" in octets(args[2]):
+        return CommandClass.ACCUMULATING
     return _assignment(args[1:2])
 
 

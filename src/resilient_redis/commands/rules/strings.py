@@ -34,8 +34,9 @@ def hsetex(args: Sequence[Any]) -> CommandClass:
 
 
 def _by_condition(options: Sequence[Any]) -> CommandClass:
-    if options and not _CONDITIONS.isdisjoint(words(options)):
-        return CommandClass.CHECKED
+    for option in options:
+        if word(option) in _CONDITIONS:
+            return CommandClass.CHECKED
     return CommandClass.IDEMPOTENT
 
 

@@ -53,6 +53,7 @@ SEARCH = (
     + _documented(of="FT.CURSOR", checked="DEL", accumulating="READ", admin="GC")
     + _documented(of="FT.CONFIG", read="GET HELP", admin="SET")
     + _documented(of="_FT.CONFIG", read="GET HELP", admin="SET")
+    + rows(Source.CLIENT, error_proves=False, checked="FT.ADDHASH")
     + _documented(admin="_FT.DEBUG SEARCH.CLUSTERREFRESH SEARCH.CLUSTERSET", read="SEARCH.CLUSTERINFO")
 )
 

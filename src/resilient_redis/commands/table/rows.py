@@ -19,6 +19,7 @@ class Source(enum.StrEnum):
 
     LIVE = "COMMAND of Redis 7.0.15 or Valkey 9.1"
     DOCUMENT = "redis.io/docs/latest/commands, as of August 2026 (Redis 8.10)"
+    CLIENT = "redis-py 8.1, which can still send what servers no longer know"
     CODE = "src/commands/*.json of redis/redis or valkey-io/valkey, as of October 2024"
 
 

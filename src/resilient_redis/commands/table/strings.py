@@ -33,5 +33,6 @@ ROWS = (
     + rows(Source.LIVE, read="PFCOUNT")
     # Both write to the key before they notice that a HyperLogLog is corrupt ("INVALIDOBJ"): src/hyperloglog.c.
     + rows(Source.LIVE, error_proves=False, checked="PFADD", idempotent="PFMERGE", admin="PFDEBUG PFSELFTEST")
+    + rows(Source.CLIENT, read="STRALGO")
     + rows(Source.DOCUMENT, read="DIGEST", checked="DELEX", accumulating="INCREX")
 )
