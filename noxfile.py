@@ -36,6 +36,13 @@ def redis_py(session: nox.Session, version: str) -> None:
 
 
 @nox.session(python="3.11")
+def redis_py_suite(session: nox.Session) -> None:
+    """redis-py's own tests over its client and over ours; every difference must be known. A quarter of an hour."""
+    session.install(".[test]", "redis==8.1.0", "packaging", "numpy")
+    session.run("python", "tests/redis_py_suite/suite.py", *session.posargs)
+
+
+@nox.session(python="3.11")
 def soaks(session: nox.Session) -> None:
     """The long tests, which the default suite leaves out: half an hour."""
     session.install(".[test]")

@@ -14,10 +14,12 @@ from resilient_redis.calls import LeftBehind
 from resilient_redis.client_base import ResilientClient, separate_ours
 from resilient_redis.client_lock import ResilientLock
 from resilient_redis.client_modules import GuardedModules
+from resilient_redis.client_monitor import ResilientMonitor
 from resilient_redis.client_pipeline import ResilientPipeline
 from resilient_redis.client_pubsub import ResilientPubSub
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
+from resilient_redis.connections.kept import keep, let_go
 from resilient_redis.connections.observed import is_observed
 from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
@@ -92,6 +94,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
                 event_dispatcher=cast(Any, self._event_dispatcher),
             )
             self.auto_close_connection_pool = closes_pool
+            keep(self.connection, "client")
 
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
@@ -133,7 +136,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         """A client on one connection of its own for a block; the connection is given back whatever happens.
 
         For a run of commands that must not queue again between them, or that change what the connection is (WATCH).
-        Its commands go through the policies, but nothing on it is repeated.
+        Its commands go through the policies, but nothing on it is repeated, and once it is lost every further command
+        raises a `ConnectionStateLostError`: it never goes on over another connection.
 
         Args:
             timeout: seconds to wait for the connection; ``None``: the pool's ``acquire_timeout``.
@@ -149,10 +153,12 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
             client = type(self)(connection_pool=self.connection_pool, policies=self.policies)
             client.connection = connection
             client._single_connection_client = True
+            keep(connection, "lease")
             try:
                 yield client
             finally:
                 client.connection = None
+                let_go(connection)
 
     def close(self) -> None:
         """As redis-py's: give back what this client holds, and close the connections of a pool of its own.
@@ -161,6 +167,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         """
         connection, self.connection = getattr(self, "connection", None), None
         if connection is not None:
+            let_go(connection)
             self.connection_pool.release(connection)
         if getattr(self, "auto_close_connection_pool", False):
             self.connection_pool.disconnect()
@@ -200,6 +207,14 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         dispatcher = getattr(self, "_event_dispatcher", None)
         return ResilientPubSub(self.connection_pool, plan=self._plan, event_dispatcher=dispatcher, **kwargs)
 
+    def monitor(self) -> ResilientMonitor:
+        """What the server runs, command by command; started through the policies."""
+        return ResilientMonitor(self.connection_pool, plan=self._plan)
+
     def client(self) -> Self:
-        """A client on one connection of its own, over the same pool and policies."""
+        """A client on one connection of its own, over the same pool and policies.
+
+        A lost connection is dialled anew, as in redis-py, as long as it was a plain one. If it was more (another
+        database, WATCH, MULTI, tracking …), every further command raises a `ConnectionStateLostError`.
+        """
         return type(self)(connection_pool=self.connection_pool, policies=self.policies, single_connection_client=True)

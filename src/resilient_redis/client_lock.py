@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import redis.lock
@@ -15,7 +17,8 @@ class ResilientLock(redis.lock.Lock):
 
     ``acquire()`` sets the key to a token of its own. If the reply is lost, the old connection is cut off at the
     server, so that nothing more arrives over it, and the key is read: our token there means acquired; another's means
-    that it is not; none there, and it is tried again. ``release()`` is looked into likewise. A lost reply to
+    that it is not; none there, and it is tried again. ``release()`` is looked into likewise: it is done
+    if the token is gone while the lock cannot have run out by itself. A lost reply to
     ``extend()`` or ``reacquire()`` is an error with ``delivery == "unknown"``.
 
     Raises:
@@ -34,13 +37,20 @@ class ResilientLock(redis.lock.Lock):
 
     def do_acquire(self, token: Any) -> bool:
         """One try to set the key; a lost reply is looked into."""
+        began = time.monotonic()
+        won = self._try_to_acquire(token)
+        if won:
+            self.local.surely_until = math.inf if self.timeout is None else began + self.timeout
+        return won
+
+    def _try_to_acquire(self, token: Any) -> bool:
         try:
             return bool(super().do_acquire(token))
         except RedisError as error:
-            if is_open_question(error):
-                held = self._look(error, token)
-                return bool(super().do_acquire(token)) if held is None else is_token(held, token)
-            raise
+            if not is_open_question(error):
+                raise
+            held = self._look(error, token)
+            return bool(super().do_acquire(token)) if held is None else is_token(held, token)
 
     def do_release(self, expected_token: Any) -> None:
         """Delete the key if it still holds our token; a lost reply is looked into."""
@@ -53,6 +63,8 @@ class ResilientLock(redis.lock.Lock):
                 raise
             if is_token(self._look(error, None), expected_token):
                 super().do_release(expected_token)
+            elif time.monotonic() >= getattr(self.local, "surely_until", 0.0):
+                raise  # gone, but by whom? It may have run out before
 
     def _look(self, error: RedisError, token: Any) -> Any:
         """What the key holds, once nothing more of the lost request can arrive; or now, if it is ``token``."""

@@ -12,7 +12,7 @@ READ, IDEMPOTENT, OTHER = "read", "idempotent", "other"
 FAULTS = {
     READ: ("cut_before_request", "cut_after_request", "half_reply", "loading"),
     IDEMPOTENT: ("cut_before_request", "cut_after_request", "half_reply", "loading"),
-    OTHER: ("loading",),
+    OTHER: ("oom", "oom", "oom", "loading"),  # the latter takes a while
 }
 """What a command of each class survives unseen: it may run again, or it surely did not run."""
 

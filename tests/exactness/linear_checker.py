@@ -3,6 +3,8 @@
 An operation that was answered took effect at one moment between its call and its answer, with that answer. One whose
 fate is unknown took effect at one moment after its call, however late, or never. One that was refused never did, and
 does not stand in a history at all: whatever it left behind then has nobody who wrote it, and the check fails.
+
+An echo is another effect of a write that was repeated: it came between call and answer, or never; not later.
 """
 
 from __future__ import annotations
@@ -21,16 +23,17 @@ Step = Callable[[Any, str, tuple[Any, ...]], tuple[Hashable, Any]]
 
 @dataclass(frozen=True)
 class Operation:
-    """One call on one key. Moments are of one clock."""
+    """One call on one key. Moments are of one clock. An echo's reply is `UNKNOWN`."""
 
     called: float
     answered: float
     name: str
     args: tuple[Any, ...] = ()
     reply: Any = None
+    echo: bool = False
 
     def __post_init__(self) -> None:
-        if self.reply == UNKNOWN:
+        if self.reply == UNKNOWN and not self.echo:
             object.__setattr__(self, "answered", math.inf)
 
     @property
@@ -65,15 +68,12 @@ def is_linearizable(history: Iterable[Operation], step: Step, start: Hashable) -
 
 def _next_ones(operations: list[Operation], done: int) -> list[int]:
     """Those that may be next: nothing else that is still to come was answered before they were called."""
-    first_answer = min(
-        (one.answered for place, one in enumerate(operations) if not done >> place & 1), default=math.inf
-    )
-    places = []
-    for place, one in enumerate(operations):
-        if one.called > first_answer:
-            break
-        if not done >> place & 1:
-            places.append(place)
+    to_come = [(place, one) for place, one in enumerate(operations) if not done >> place & 1]
+    first_answer = min((one.answered for _, one in to_come if one.known), default=math.inf)
+    latest_call = max((one.called for place, one in enumerate(operations) if done >> place & 1), default=-math.inf)
+    places = [
+        place for place, one in to_come if one.called <= first_answer and (not one.echo or one.answered >= latest_call)
+    ]
     # The unknown ones first: they are taken from the end, so answered ones are tried before them.
     return sorted(places, key=lambda place: operations[place].known)
 
@@ -95,7 +95,7 @@ def unexplained(history: Iterable[Operation], step: Step, start: Hashable) -> st
 
 def _as_of(moment: float, one: Operation) -> Operation:
     """What was not answered yet may have come already, or not yet."""
-    return one if one.answered <= moment else Operation(one.called, math.inf, one.name, one.args, UNKNOWN)
+    return one if one.answered <= moment or one.echo else Operation(one.called, math.inf, one.name, one.args, UNKNOWN)
 
 
 def register(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:
@@ -135,12 +135,14 @@ def queue(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:
 
 
 def mutex(state: Any, name: str, args: tuple[Any, ...]) -> tuple[Hashable, Any]:
-    """One lock: acquired by a token, released by the same."""
+    """One lock: acquired by a token, released by the same; or given up by who knows not whether he had it."""
     match name:
         case "ACQUIRE":
             return (args[0], True) if state is None else (state, False)
         case "RELEASE":
             return (None, True) if state == args[0] else (state, False)
+        case "GIVE UP":  # whether it was held or not
+            return (None if state == args[0] else state), True
         case "HOLDER":
             return state, state
     raise AssertionError(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import random
 import threading
 import time
@@ -13,6 +15,8 @@ import redis
 from both_sides import Side
 from linear_checker import UNKNOWN, Operation, Step, is_linearizable, members, mutex, queue, register, unexplained
 
+TIMEOUT = 0.08
+"""Seconds that each attempt of the players' clients may take."""
 Do = Callable[[], Awaitable[Any]]
 
 
@@ -24,21 +28,27 @@ class Histories:
         self.fates: dict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
 
-    async def note(self, key: str, name: str, args: tuple[Any, ...], do: Do) -> Any:
-        """Do it, and write down what was answered. What surely was not applied does not stand in it."""
+    async def note(
+        self, key: str, name: str, args: tuple[Any, ...], do: Do, *, repeated_after: float = math.inf
+    ) -> Any:
+        """Do it, and write down what was answered. What surely was not applied does not stand in it.
+
+        For each ``repeated_after`` seconds that it took it may have been sent once more.
+        """
         called = time.perf_counter()
         try:
             reply = await do()
-        except redis.exceptions.LockNotOwnedError:
-            reply = False
         except (redis.RedisError, OSError) as error:
             # Another library's errors say nothing of it: then nothing is known.
             reply = getattr(error, "delivery", UNKNOWN)
+        ended = time.perf_counter()
         fate = reply if reply in ("not_sent", "rejected", UNKNOWN) else "answered"
         with self._lock:
             self.fates[fate] += 1
             if fate in ("answered", UNKNOWN):
-                self.by_key[key].append(Operation(called, time.perf_counter(), name, args, reply))
+                self.by_key[key].append(Operation(called, ended, name, args, reply))
+                echo = Operation(called, ended, name, args, UNKNOWN, echo=True)
+                self.by_key[key] += [echo] * int((ended - called) / repeated_after)
         return reply
 
     def broken(self, step: Step, start: Hashable) -> list[str]:
@@ -79,7 +89,9 @@ class Registers(Game):
     async def move(self, client: Any, key: str, unique: str, chance: random.Random) -> None:
         match chance.choices(["SET", "GET", "SET NX", "DEL"], [5, 5, 2, 1])[0]:
             case "SET":
-                await self.note(key, "SET", (unique,), client.set, key, unique)
+                # Idempotent, so it is repeated; each try counts for itself, until the answer.
+                setting = functools.partial(self.side.do, client.set, key, unique)
+                await self.histories.note(key, "SET", (unique,), setting, repeated_after=TIMEOUT)
             case "SET NX":
                 await self.note(key, "SET NX", (unique,), client.set, key, unique, nx=True)
             case "DEL":
@@ -133,12 +145,13 @@ class Queues(Game):
 
 
 class Locks(Game):
-    """A worker that may hold the lock tries to give it back; else it tries to get it."""
+    """Who has the lock gives it back; who perhaps has it gives it up; who has it not tries to get it."""
 
     step = staticmethod(mutex)
 
     def __init__(self, side: Side, histories: Histories) -> None:
         super().__init__(side, histories)
+        self._held: dict[tuple[str, str], str] = {}
         self._perhaps_held: dict[tuple[str, str], str] = {}
 
     async def move(self, client: Any, key: str, unique: str, chance: random.Random) -> None:
@@ -146,21 +159,31 @@ class Locks(Game):
             await self.last_look(client, key)
             return
         mine = (key, unique.partition(":")[0])
-        lock = client.lock(key)
-        token = self._perhaps_held.pop(mine, None)
-        if token is None:
+        if mine in self._held:
+            await self._end("RELEASE", client, key, mine, self._held.pop(mine))
+        elif mine in self._perhaps_held:
+            await self._end("GIVE UP", client, key, mine, self._perhaps_held.pop(mine))
+        else:
+            lock = client.lock(key)
             got = await self.note(key, "ACQUIRE", (unique,), lock.acquire, blocking=False, token=unique)
-            if got in (True, UNKNOWN):
+            if got is True:
+                self._held[mine] = unique
+            elif got == UNKNOWN:
                 self._perhaps_held[mine] = unique
-            return
+
+    async def _end(self, name: str, client: Any, key: str, mine: tuple[str, str], token: str) -> None:
+        lock = client.lock(key)
 
         async def release() -> bool:
             lock.local.token = token.encode()
-            await self.side.do(lock.release)
+            try:
+                await self.side.do(lock.release)
+            except redis.exceptions.LockNotOwnedError:
+                return name == "GIVE UP"
             return True
 
-        released = await self.histories.note(key, "RELEASE", (token,), release)
-        if released not in (True, False):
+        ended = await self.histories.note(key, name, (token,), release)
+        if ended not in (True, False):
             self._perhaps_held[mine] = token
 
     async def last_look(self, client: Any, key: str) -> None:

@@ -115,6 +115,25 @@ def test_hundreds_of_operations_with_unknown_ones_end_soon() -> None:
     assert is_linearizable(history, register, None)
 
 
+REPEATED = [
+    op(0, 5, "SET", "a", reply=True),
+    op(1, 2, "GET", reply="a"),
+    op(2.5, 3, "SET", "b", reply=True),
+]
+
+
+def test_a_write_that_was_repeated_may_come_again_before_its_answer() -> None:
+    history = [*REPEATED, op(4, 4.5, "GET", reply="a")]
+    assert not is_linearizable(history, register, None)
+    assert is_linearizable([*history, Operation(0, 5, "SET", ("a",), UNKNOWN, echo=True)], register, None)
+
+
+def test_a_write_that_was_repeated_does_not_come_again_after_its_answer() -> None:
+    echo = Operation(0, 5, "SET", ("a",), UNKNOWN, echo=True)
+    history = [*REPEATED, echo, op(5.5, 6, "GET", reply="b"), op(7, 8, "GET", reply="a")]
+    assert not is_linearizable(history, register, None)
+
+
 # --- against brute force ----------------------------------------------------------------------------------------
 
 _VALUES = st.sampled_from(["a", "b"])
@@ -146,7 +165,8 @@ def test_agrees_with_brute_force(data: st.DataObject) -> None:
     for place, (name, value, reply) in enumerate(asked):
         called, answered = sorted(moments[2 * place : 2 * place + 2])
         args = () if value is None else (value,)
-        history.append(Operation(called, answered, name, args, reply))
+        echo = reply == UNKNOWN and data.draw(st.booleans())
+        history.append(Operation(called, answered, name, args, reply, echo))
     verdict = is_linearizable(history, step, _STARTS[step])
     SEEN[verdict] += 1
     assert verdict is by_brute_force(history, step, _STARTS[step])

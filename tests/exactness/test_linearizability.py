@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from both_sides import Side, chance_of
 from late_relay import LateRelay
-from linear_work import GAMES, Game, Histories
+from linear_work import GAMES, TIMEOUT, Game, Histories
 
 from resilient_redis import Retry, Timeout
 from resilient_redis.testing import EmbeddedServer
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.server
 
 WORKERS, KEYS = 5, 4
 LATE = 0.15
-OURS = [Retry(attempts=6, wait_initial=0.002, wait_max=0.01, total_time=10), Timeout(0.08)]
+OURS = [Retry(attempts=6, wait_initial=0.002, wait_max=0.01, total_time=10), Timeout(TIMEOUT)]
 
 
 async def play(
@@ -55,7 +55,7 @@ async def test_plain_retries_are_not(side: Side, server: EmbeddedServer, kind: t
     for seed in range(5):
         server.execute("FLUSHALL")
         with LateRelay(server.port, seed=seed, share=LATE) as relay:
-            options = {"socket_timeout": 0.08, "max_connections": 100, "decode_responses": True}
+            options = {"socket_timeout": TIMEOUT, "max_connections": 100, "decode_responses": True}
             client = side.stock(relay.url, retries=6, **options)
             _, broken = await play(side, kind, client, side.stock(server.url, decode_responses=True), 40, seed)
             if broken:

@@ -36,6 +36,7 @@ def app(proxy: FaultProxy, heard: Heard) -> Iterator[Any]:
     app.conf.worker_hijack_root_logger = False
     ours.listeners[:] = [heard]
     yield app
+    gc.collect()  # a result that is collected later would unsubscribe from a server that is gone
     ours.listeners.clear()
     app.close()
 

@@ -67,7 +67,9 @@ def run_tests(source: Path, tests: Iterable[str], mode: str, server: EmbeddedSer
         command += ["--timeout=30", f"--redis-url={server.url}", *tests]
         done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
         if not results.exists():
-            raise RuntimeError(f"{mode}: pytest ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+            raise RuntimeError(
+                f"{mode}: pytest ended with {done.returncode}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+            )
         outcomes: Outcomes = json.loads(results.read_text())
         return outcomes
 
@@ -120,7 +122,10 @@ def main() -> int:
     expected, modes = load_expected(HERE / "expected.toml"), asked.modes.split(",")
     kind: ServerKind = asked.server
     good = True
-    with tempfile.TemporaryDirectory(prefix="redis-py-suite-") as directory, EmbeddedServer.start(prefer=kind) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="redis-py-suite-") as directory,
+        EmbeddedServer.start(prefer=kind) as server,
+    ):
         place = Path(directory)
         source = unpack(asked.sdist, place) if asked.sdist else fetch_sdist(asked.version, place)
         print(f"redis-py {asked.version}, {server.binary.kind} {server.binary.version}", flush=True)

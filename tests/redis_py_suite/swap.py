@@ -74,11 +74,9 @@ def _swaps() -> list[tuple[Any, Any]]:
 
 def _connection_swaps() -> list[tuple[Any, Any]]:
     """The tests of the pool ask of which class its connections are; ours are of a class below that one."""
-    sync, aio = redis.connection, redis.asyncio.connection
-    pairs = [(cls, observed.observed(cls)) for cls in (sync.Connection, sync.SSLConnection)]
-    pairs += [(cls, aio_observed.observed(cls)) for cls in (aio.Connection, aio.SSLConnection)]
-    pairs += [(sync.UnixDomainSocketConnection, observed.observed(sync.UnixDomainSocketConnection))]
-    pairs += [(aio.UnixDomainSocketConnection, aio_observed.observed(aio.UnixDomainSocketConnection))]
+    sides = [(redis.connection, observed.observed), (redis.asyncio.connection, aio_observed.observed)]
+    names = ("Connection", "SSLConnection", "UnixDomainSocketConnection")
+    pairs = [(getattr(module, name), ours(getattr(module, name))) for module, ours in sides for name in names]
     return pairs if MODE in {"default", "bare"} else []
 
 

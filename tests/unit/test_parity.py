@@ -38,7 +38,7 @@ def own_functions(cls: type[Any]) -> dict[str, Any]:
 
 
 # Where redis-py's two faces differ: what ends a PubSub, and the asyncio one's `connect`.
-ONE_SIDED = {"ResilientPubSub": {"reset", "aclose", "connect"}, "ResilientRedis": {"close", "aclose"}}
+ONE_SIDED = {"ResilientPubSub": {"reset", "aclose", "connect"}, "ResilientRedis": {"close", "aclose", "initialize"}}
 
 
 def shape(function: Any) -> list[tuple[str, str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import redis.asyncio
 
 from resilient_redis.asyncio.lock import ResilientLock
+from resilient_redis.asyncio.monitor import ResilientMonitor
 from resilient_redis.asyncio.pipeline import ResilientPipeline
 from resilient_redis.asyncio.pubsub import ResilientPubSub
 from resilient_redis.calls import LeftBehind
@@ -18,6 +19,7 @@ from resilient_redis.client_modules import GuardedModules
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
 from resilient_redis.connections.aio_observed import is_observed
+from resilient_redis.connections.kept import keep, let_go
 from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.async_driver import acall
@@ -124,7 +126,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         """A client on one connection of its own for a block; the connection is given back whatever happens.
 
         For a run of commands that must not queue again between them, or that change what the connection is (WATCH).
-        Its commands go through the policies, but nothing on it is repeated.
+        Its commands go through the policies, but nothing on it is repeated, and once it is lost every further command
+        raises a `ConnectionStateLostError`: it never goes on over another connection.
 
         Args:
             timeout: seconds to wait for the connection; ``None``: the pool's ``acquire_timeout``.
@@ -143,16 +146,27 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
             client = type(self)(connection_pool=self.connection_pool, policies=self.policies)
             client.connection = connection
             client.single_connection_client = True
+            keep(connection, "lease")
             try:
                 yield client
             finally:
                 client.connection = None
+                let_go(connection)
+
+    async def initialize(self) -> Self:
+        """As redis-py's: a single-connection client takes its connection."""
+        await super().initialize()
+        if self.single_connection_client:
+            keep(self.connection, "client")
+        return self
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """As redis-py's: give back what this client holds, and close the connections of a pool of its own.
 
         The client may be used again. ``connection_pool.aclose()`` closes the pool for good.
         """
+        if self.connection is not None:
+            let_go(self.connection)
         if not is_ours(self.connection_pool):
             await super().aclose(close_connection_pool)
             return
@@ -197,6 +211,14 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         dispatcher = getattr(self, "_event_dispatcher", None)
         return ResilientPubSub(self.connection_pool, plan=self._plan, event_dispatcher=dispatcher, **kwargs)
 
+    def monitor(self) -> ResilientMonitor:
+        """What the server runs, command by command; started through the policies."""
+        return ResilientMonitor(self.connection_pool, plan=self._plan)
+
     def client(self) -> Self:
-        """A client on one connection of its own, over the same pool and policies."""
+        """A client on one connection of its own, over the same pool and policies.
+
+        A lost connection is dialled anew, as in redis-py, as long as it was a plain one. If it was more (another
+        database, WATCH, MULTI, tracking …), every further command raises a `ConnectionStateLostError`.
+        """
         return type(self)(connection_pool=self.connection_pool, policies=self.policies, single_connection_client=True)

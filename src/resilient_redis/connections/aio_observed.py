@@ -20,6 +20,7 @@ from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
 from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, current_attempt
 from resilient_redis.connections.handshake import judged
+from resilient_redis.connections.kept import Kept
 from resilient_redis.connections.replies_due import RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
@@ -29,7 +30,7 @@ else:
     Base = object
 
 
-class ObservedConnection(RepliesDue, Session, Base):
+class ObservedConnection(RepliesDue, Kept, Session, Base):
     """Mixin: marks borrowing and sending on the current attempt."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
@@ -85,6 +86,7 @@ class ObservedConnection(RepliesDue, Session, Base):
             with contextlib.suppress(rx.RedisError, OSError):
                 await _share(dial)
         if not self.is_connected:
+            self.check_kept()
             try:
                 await _share(self._start_dial(args, kwargs))
             except BaseException:

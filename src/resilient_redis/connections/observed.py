@@ -30,6 +30,7 @@ from resilient_redis.connections.attempt import (
 from resilient_redis.connections.deadline_socket import DeadlineSocket
 from resilient_redis.connections.fork_gate import CONNECTING, SHAKING_HANDS, fork_gate
 from resilient_redis.connections.handshake import judged
+from resilient_redis.connections.kept import Kept
 from resilient_redis.connections.replies_due import RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
@@ -39,7 +40,7 @@ else:
     Base = object
 
 
-class ObservedConnection(RepliesDue, Session, Base):
+class ObservedConnection(RepliesDue, Kept, Session, Base):
     """Mixin: marks borrowing and sending on the current attempt, and bounds each wait by its deadline."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
@@ -106,6 +107,7 @@ class ObservedConnection(RepliesDue, Session, Base):
         """Ends connected or disconnected, whatever is thrown: a half-made handshake must not reach the pool."""
         if vars(self)["_sock"] is not None:
             return  # as for nearly every command
+        self.check_kept()
         packed = self._packed
         self._dialling += 1
         try:

@@ -98,6 +98,17 @@ async def test_a_release_whose_reply_was_lost_is_done(face: Any, proxy: FaultPro
     assert await face.run(client.get, "job") is None
 
 
+async def test_a_release_after_the_lock_may_have_run_out_is_unknown(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer
+) -> None:
+    client = face.client(proxy.url, policies=STACK)
+    lock = client.lock("job", timeout=0.2, thread_local=False)
+    await face.run(lock.acquire)
+    await face.pause(0.3)
+    proxy.cut_after_request(commands=["EVALSHA"])
+    assert (await face.error(lock.release)).delivery == "unknown"
+
+
 async def test_a_release_that_never_arrived_is_made_again(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
     client = face.client(proxy.url, policies=STACK)
     lock = client.lock("job", timeout=5, thread_local=False)

@@ -88,8 +88,8 @@ async def test_shard_channels_and_handlers_come_back(face: Any, proxy: FaultProx
     heard: list[Any] = []
     client = face.client(proxy.url, policies=QUICK)
     pubsub = face.keep(client.pubsub(ignore_subscribe_messages=True))
-    await face.run(pubsub.ssubscribe, **{"shard": lambda found: heard.append(found["data"])})
-    await face.run(pubsub.subscribe, **{"plain": lambda found: heard.append(found["data"])})
+    await face.run(pubsub.ssubscribe, shard=lambda found: heard.append(found["data"]))
+    await face.run(pubsub.subscribe, plain=lambda found: heard.append(found["data"]))
     for _ in range(2):
         await face.run(pubsub.get_message, timeout=1)
     proxy.cut_all()

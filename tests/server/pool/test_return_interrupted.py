@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -34,8 +34,12 @@ class Interruption:
         self.place: tuple[str, int] | None = None
 
     def trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_filename in (__file__, contextlib.__file__):
+            return None  # what ends the tracing
         if not self._begun:
-            self._begun = frame.f_code is redis.client.Pipeline.reset.__code__
+            back = frame.f_back
+            reset = frame.f_code is redis.client.Pipeline.reset.__code__
+            self._begun = reset and back is not None and back.f_code.co_name == "execute"  # not a finaliser's
             if not self._begun:
                 return self.trace
         frame.f_trace_opcodes = True
@@ -47,7 +51,7 @@ class Interruption:
         return self.trace
 
 
-@contextmanager
+@contextlib.contextmanager
 def interrupted(number: int) -> Iterator[Interruption]:
     one, before = Interruption(number), sys.gettrace()
     sys.settrace(one.trace)

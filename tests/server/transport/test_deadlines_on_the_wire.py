@@ -282,6 +282,24 @@ async def test_a_set_of_50_megabytes_to_a_slow_reader_ends_on_time(
     assert error.delivery == ("not_sent" if (face.name, over) == ("sync", "tcp") else "unknown")
 
 
+@pytest.mark.parametrize(
+    ("transaction", "size", "expected"), [(True, 2, "not_sent"), (False, 1, "not_sent"), (False, 2, "unknown")]
+)
+async def test_of_a_pipeline_that_was_cut_short_only_a_whole_one_surely_did_not_run(
+    face: Any, peer: Any, transaction: bool, size: int, expected: str
+) -> None:
+    port = peer(reads_slowly).port
+    client = face.client(host="127.0.0.1", port=port, policies=[Timeout(0.6)], protocol=2, socket_timeout=30)
+    with client.overrides(timeout=10):
+        await face.run(client.ping)
+    pipe = client.pipeline(transaction=transaction)
+    for _ in range(size):
+        pipe.set("big", b"x" * MEGABYTES_50)
+    error = await face.error(pipe.execute)
+    assert isinstance(error, redis.TimeoutError)
+    assert error.delivery == (expected if face.name == "sync" else "unknown")
+
+
 # --- waiting on this side ---------------------------------------------------------------------------------------
 
 

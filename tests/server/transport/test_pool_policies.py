@@ -94,6 +94,21 @@ async def test_without_a_retry_there_is_one_attempt_with_stamps(face: Any, clien
     assert await face.run(client.get, "k") is None
 
 
+@pytest.mark.parametrize("fault", ["cut_after_request", "LOADING"])
+async def test_no_connection_is_held_while_waiting_for_another_attempt(
+    face: Any, client_of: Any, proxy: FaultProxy, fault: str
+) -> None:
+    client = client_of(proxy.url)
+    pool, borrowed = client.connection_pool, []
+    pool.events.add(lambda event: borrowed.append(pool.stats().borrowed) if type(event) is RetryScheduled else None)
+    if fault == "LOADING":
+        proxy.reply_error("LOADING Redis is loading the dataset in memory", 1, commands=["GET"])
+    else:
+        proxy.inject(fault, 1, commands=["GET"])
+    assert await face.run(client.get, "k") is None
+    assert borrowed == [0]
+
+
 async def test_an_error_reply_leaves_as_it_is_and_the_connection_stays(
     face: Any, client_of: Any, server: EmbeddedServer
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from resilient_redis import CircuitBreaker, CircuitOpenError, Fallback, Retry, Timeout
+from resilient_redis import Bulkhead, CircuitBreaker, CircuitOpenError, Fallback, Retry, Timeout
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 from resilient_redis.testing.servers import free_port
 
@@ -52,6 +52,21 @@ async def test_a_pubsub_subscribes_again_after_its_connection_is_lost(
     for _ in range(100):
         await face.run(pubsub.get_message, timeout=0.02)
         if server.execute("PUBLISH", "news", "two") == b":2\r\n":
+            break
+    assert (await message_from(face, pubsub))["data"] == b"two"
+    await close(face, pubsub)
+
+
+async def test_subscribing_again_is_part_of_reconnecting_and_needs_no_permit_of_its_own(
+    face: Any, client_of: Any, proxy: FaultProxy, server: EmbeddedServer
+) -> None:
+    client = client_of(proxy.url, [QUICK, Bulkhead(1)])
+    pubsub = client.pubsub()
+    await face.run(pubsub.subscribe, "news")
+    proxy.cut_all()
+    for _ in range(100):
+        await face.run(pubsub.get_message, timeout=0.02)
+        if server.execute("PUBLISH", "news", "two") == b":1\r\n":
             break
     assert (await message_from(face, pubsub))["data"] == b"two"
     await close(face, pubsub)

@@ -198,6 +198,14 @@ async def test_a_pipeline_loads_its_scripts(face: Any, client_of: Any, proxy: Fa
     assert await face.run(pipe.execute) == [True, 1]
 
 
+async def test_looking_for_scripts_binds_a_pipeline_to_nothing(face: Any, client_of: Any, proxy: FaultProxy) -> None:
+    client = client_of(proxy.url)
+    pipe = client.pipeline(transaction=False).get("k")
+    pipe.scripts.add(client.register_script("return 1"))
+    proxy.cut_after_request(1, commands=["GET"])
+    assert await face.run(pipe.execute) == [None]
+
+
 async def test_a_lock_with_a_lost_reply_is_no_answer_at_all(
     face: Any, client_of: Any, proxy: FaultProxy, server: EmbeddedServer
 ) -> None:

@@ -62,7 +62,8 @@ def test_a_refusal_of_the_server_is_told_by_its_first_word_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "expected"), [({b"id": 5}, 5), ({"id": 5}, 5), ({"id": "5"}, None), ({}, None), (None, None), ([], None)]
+    ("metadata", "expected"),
+    [({b"id": 5}, 5), ({"id": 5}, 5), ({"id": "5"}, None), ({}, None), (None, None), ([], None)],
 )
 def test_the_number_is_in_the_reply_to_hello(metadata: Any, expected: int | None) -> None:
     assert server_id_in(metadata) == expected
