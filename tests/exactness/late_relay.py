@@ -24,12 +24,13 @@ class LateRelay:
         seed: of its chance.
         share: so many of the requests are kept back.
         seconds: for at most so long.
+        resets: so many of the clients whose request is kept back lose their connection at once. The request goes on.
     """
 
-    def __init__(self, port: int, *, seed: int, share: float = 0.0, seconds: float = 0.3) -> None:
+    def __init__(self, port: int, *, seed: int, share: float = 0.0, seconds: float = 0.3, resets: float = 0.0) -> None:
         self._target = port
         self._chance = random.Random(seed)
-        self._share, self._seconds = share, seconds
+        self._share, self._seconds, self._resets = share, seconds, resets
         self._loop = asyncio.SelectorEventLoop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -98,6 +99,8 @@ class LateRelay:
             seconds = self._kept_back(data)
             if seconds:
                 self.held += 1
+                if self._chance.random() < self._resets:
+                    writer.transport.abort()
                 # Not ended by the client's end: the network does not take back what it was given.
                 await asyncio.wait([replies], timeout=seconds)
                 if replies.done():

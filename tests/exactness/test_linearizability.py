@@ -38,9 +38,10 @@ async def play(
     return histories, histories.broken(kind.step, kind.start)
 
 
+@pytest.mark.parametrize("resets", [0.0, 0.5], ids=["late", "late or lost"])
 @pytest.mark.parametrize("kind", GAMES.values(), ids=list(GAMES))
-async def test_ours_is_linearizable(side: Side, server: EmbeddedServer, kind: type[Game]) -> None:
-    with LateRelay(server.port, seed=1, share=LATE) as relay:
+async def test_ours_is_linearizable(side: Side, server: EmbeddedServer, kind: type[Game], resets: float) -> None:
+    with LateRelay(server.port, seed=1, share=LATE, resets=resets) as relay:
         client = side.client(relay.url, max_connections=4, policies=OURS, decode_responses=True)
         straight = side.stock(server.url, decode_responses=True)
         histories, broken = await play(side, kind, client, straight, 40, seed=1)
@@ -68,7 +69,7 @@ async def test_plain_retries_are_not(side: Side, server: EmbeddedServer, kind: t
 @pytest.mark.parametrize("kind", GAMES.values(), ids=list(GAMES))
 @pytest.mark.parametrize("seed", range(10, 20))
 async def test_ours_is_linearizable_for_long(side: Side, server: EmbeddedServer, kind: type[Game], seed: int) -> None:
-    with LateRelay(server.port, seed=seed, share=LATE) as relay:
+    with LateRelay(server.port, seed=seed, share=LATE, resets=seed % 2 / 2) as relay:
         client = side.client(relay.url, max_connections=4, policies=OURS, decode_responses=True)
         straight = side.stock(server.url, decode_responses=True)
         _, broken = await play(side, kind, client, straight, 200, seed)

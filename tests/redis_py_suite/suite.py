@@ -26,12 +26,13 @@ from resilient_redis.testing.servers import ServerKind
 HERE = Path(__file__).parent
 FILES = """
     test_commands test_pipeline test_pubsub test_lock test_scripting test_monitor test_encoding test_connection_pool
-    test_cache test_connect test_keyspace_notifications test_max_connections_error test_multiprocessing test_retry
-    test_sentinel
+    test_cache test_connect test_connection test_keyspace_notifications test_max_connections_error test_multiprocessing
+    test_retry test_sentinel
     test_asyncio/test_commands test_asyncio/test_pipeline test_asyncio/test_pubsub test_asyncio/test_lock
     test_asyncio/test_scripting test_asyncio/test_monitor test_asyncio/test_encoding test_asyncio/test_connection_pool
-    test_asyncio/test_connect test_asyncio/test_cwe_404 test_asyncio/test_keyspace_notifications
-    test_asyncio/test_retry test_asyncio/test_sentinel test_asyncio/test_usage_counter
+    test_asyncio/test_connect test_asyncio/test_connection test_asyncio/test_cwe_404
+    test_asyncio/test_keyspace_notifications test_asyncio/test_retry test_asyncio/test_sentinel
+    test_asyncio/test_usage_counter
 """.split()
 AGAIN = 40
 """So many differences of one file are looked at once more, each file in one process; more cannot be chance."""

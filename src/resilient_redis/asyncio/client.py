@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
@@ -95,12 +96,13 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
     def from_url(  # type: ignore[override] # policies are keywords of ours
         cls,
         url: str,
+        single_connection_client: bool = False,
+        auto_close_connection_pool: bool | None = None,
         *,
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
         commands: Mapping[str, str] | None = None,
-        single_connection_client: bool = False,
         **kwargs: Any,
     ) -> Self:
         """As ``redis.asyncio.Redis.from_url``: ``redis://``, ``rediss://``, ``unix://``, with policies.
@@ -117,7 +119,10 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
             commands=commands,
             single_connection_client=single_connection_client,
         )
-        client.auto_close_connection_pool = True
+        if auto_close_connection_pool is not None:
+            message = "auto_close_connection_pool is deprecated, in redis-py too; make a pool and give it to the client"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+        client.auto_close_connection_pool = auto_close_connection_pool is not False
         adopt(pool).policies = client.policies
         return client
 

@@ -18,7 +18,7 @@ import redis.exceptions as rx
 
 from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
-from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, current_attempt
+from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, STAGES, current_attempt
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
 from resilient_redis.connections.replies_due import RepliesDue
@@ -87,13 +87,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
                 await _share(dial)
         if not self.is_connected:
             self.check_kept()
-            try:
-                await _share(self._start_dial(args, kwargs))
-            except BaseException:
-                attempt = current_attempt.get()
-                if attempt is not None and self._shook:
-                    attempt.stage = max(attempt.stage, HANDSHAKE)
-                raise
+            await _share(self._start_dial(args, kwargs))
 
     def _start_dial(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> asyncio.Task[None]:
         context = contextvars.copy_context()
@@ -110,7 +104,9 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
         self._shook = False
         try:
             await super().connect_check_health(*args, **kwargs)
-        except BaseException:
+        except BaseException as error:
+            if self._shook and isinstance(error, Exception):
+                error._stage = STAGES[HANDSHAKE]  # type: ignore[attr-defined] # for the attempts that wait for it
             await self.disconnect(nowait=True)
             raise
         finally:

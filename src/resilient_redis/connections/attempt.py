@@ -76,7 +76,8 @@ class Attempt(msgspec.Struct, eq=False):
         if not self.observed:
             return
         error.delivery = self.delivery or ("unknown" if self.stage >= SENDING else "not_sent")
-        error._stage = STAGES[self.stage]
+        if self.stage > CONNECT or not hasattr(error, "_stage"):  # a dial that another task made knows more
+            error._stage = STAGES[self.stage]
         if self.connection is not None and not isinstance(error, rx.ResponseError):
             error._left_behind = self.connection.left_behind(lost=not _is_timeout(error))
         # There was no connection to be had. (BlockingConnectionPool raises a plain ConnectionError for it, so the

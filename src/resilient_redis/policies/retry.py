@@ -173,7 +173,7 @@ def _settle(tries: Tries, outcome: Outcome, *, exhausted: bool) -> Decision:
     if outcome.error is not None and _rank(worst) > _rank(outcome):
         if outcome.kind is None or not outcome.kind.outage:
             return Become(outcome.known_as(worst.delivery))
-        if worst.error is not None:
+        if worst.error is not None and not worst.call.trace:  # a client's own trace says it already
             worst.error.add_note(
                 f"attempt {tries.made} then failed with {type(outcome.error).__name__} ({outcome.kind})"
             )

@@ -110,6 +110,9 @@ class TestOnTheWire:
         wire.send("ECHO", "0123456789")
         assert wire.read_all(8) == b"$10\r\n012"
         assert wire.hears_nothing()
+        proxy.heal()
+        with pytest.raises(ConnectionResetError):
+            wire.read()
 
     def test_half_of_a_big_reply_is_half_of_all_of_it(self, proxy: FaultProxy, wire: Wire) -> None:
         wire.ask("SET", "k", "x" * 1_000_000)

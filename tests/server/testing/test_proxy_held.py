@@ -74,14 +74,26 @@ def test_a_held_request_is_answered_if_its_client_waits(proxy: FaultProxy, wire:
     assert time.monotonic() - began >= 0.09
 
 
-def test_release_returns_when_the_server_has_done_it(proxy: FaultProxy, server: EmbeddedServer, wire: Wire) -> None:
-    for number in range(20):
+@pytest.mark.parametrize("gone", [False, True], ids=["waiting", "gone"])
+def test_release_returns_when_the_server_has_done_it(gone: bool, own_server: EmbeddedServer) -> None:
+    with FaultProxy(own_server.host, own_server.port) as proxy:
+        wire = Wire(proxy)
+        wire.ask("PING")
         proxy.hold_requests()
         wire.send("INCR", "n")
         assert is_held(proxy)
-        assert proxy.release() == 1
-        assert server.execute("GET", "n").endswith(b"\r\n%d\r\n" % (number + 1))
-        assert wire.read() == b":%d\r\n" % (number + 1)
+        if gone:
+            wire.socket.close()
+            time.sleep(0.03)
+        own_server.pause()
+        releasing = threading.Thread(target=proxy.release)
+        releasing.start()
+        releasing.join(0.2)
+        assert releasing.is_alive()
+        own_server.resume()
+        releasing.join(2)
+        assert own_server.execute("GET", "n") == b"$1\r\n1\r\n"
+        wire.socket.close()
 
 
 def test_held_requests_overtake_each_other_across_connections(

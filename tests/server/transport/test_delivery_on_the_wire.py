@@ -122,6 +122,34 @@ async def test_an_error_says_how_it_went_in_its_notes(face: Any, proxy: FaultPro
     assert any("INCR" in note and "unknown" in note and "1 attempt" in note for note in error.__notes__)
 
 
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_an_error_says_how_far_each_attempt_had_got(face: Any, proxy: FaultProxy, protocol: int) -> None:
+    client = face.client(proxy.url, policies=[Retry(attempts=3, wait_initial=0, wait_max=0)], protocol=protocol)
+    await face.run(client.ping)
+    proxy.cut_after_request(commands=["GET"])
+    proxy.cut_before_request(1, commands=["HELLO", "CLIENT"])
+    client.add_listener(lambda event: proxy.refuse() if getattr(event, "attempt", 0) == 2 else None)
+    error = await face.error(client.get, "secret")
+    summary, first, second, third = error.__notes__
+    assert "GET: 3 attempts" in summary
+    assert "delivery: unknown" in summary
+    assert "attempt 1" in first
+    assert "while waiting for the reply (unreachable, unknown)" in first
+    assert "attempt 2" in second
+    assert "while shaking hands (unreachable, not_sent)" in second
+    assert "attempt 3" in third
+    assert "while connecting (unreachable, not_sent)" in third
+    assert "secret" not in "".join(error.__notes__)
+
+
+async def test_an_error_says_that_there_was_no_connection_to_be_had(face: Any, server: EmbeddedServer) -> None:
+    client = face.client(server.url, policies=[], max_connections=1, acquire_timeout=0.1)
+    connection = await face.run(client.connection_pool.get_connection)
+    error = await face.error(client.get, "k")
+    assert "while waiting for a connection (pool_exhausted, not_sent)" in error.__notes__[-1]
+    await face.run(client.connection_pool.release, connection)
+
+
 @pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request", "half_reply"])
 async def test_a_read_is_repeated_whatever_was_lost(face: Any, proxy: FaultProxy, fault: str) -> None:
     client = face.client(proxy.url, policies=THRICE)
