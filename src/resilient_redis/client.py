@@ -30,6 +30,7 @@ from resilient_redis.pool.adoption import leased, make_resilient, separate_optio
 from resilient_redis.pool.priority import Priority
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt, no_redis_retries
+from resilient_redis.transport.lean import serves
 from resilient_redis.transport.surfaces import CommandSurface, ReadBackSurface
 
 
@@ -98,7 +99,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
 
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
-        self._commands = CommandSurface(now, observed)
+        lean = observed and serves(self, ResilientConnectionPool, redis.Redis)
+        self._commands = CommandSurface(now, observed, lean)
         fork.renew(self, single_connection_lock=threading.RLock)
 
     @classmethod

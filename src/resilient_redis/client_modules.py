@@ -39,7 +39,8 @@ def _guard_pipelines(module: Any, client: Any) -> Any:
         """A pipeline with this module's commands that goes through the policies as one unit."""
         stock = stock_pipeline(transaction=transaction, shard_hint=shard_hint)
         ours = client.pipeline(transaction, shard_hint)
-        cls = _both(type(ours), type(stock))
+        kinds: tuple[Any, Any] = (type(ours), type(stock))
+        cls = _both(*kinds)
         pipe = cls.__new__(cls)
         # Not by a constructor: each has its own arguments, and both have run already.
         vars(pipe).update({**vars(stock), **vars(ours), "response_callbacks": stock.response_callbacks})
@@ -50,7 +51,7 @@ def _guard_pipelines(module: Any, client: Any) -> Any:
 
 
 @functools.cache
-def _both(ours: type[Any], stock: type[Any]) -> type[Any]:
+def _both(ours: Any, stock: Any) -> Any:
     """Our pipeline with the commands of a module's."""
     base = ours.__bases__[0]
     if not issubclass(stock, base):  # for asyncio redis-py's JSON and time series make a sync one

@@ -47,7 +47,8 @@ class ResilientMonitor(redis.client.Monitor):
         self._observed = is_observed(connection_pool.connection_class)
         self._surface = PubSubSurface(plan.now, self._observed)
         self._started: float | None = None
-        call(plan, self._surface, ("MONITOR", lambda: super(ResilientMonitor, self).__init__(connection_pool)), {})
+        borrow: Any = super().__init__
+        call(plan, self._surface, ("MONITOR", lambda: borrow(connection_pool)), {})
 
     def __enter__(self) -> ResilientMonitor:
         try:
@@ -60,7 +61,8 @@ class ResilientMonitor(redis.client.Monitor):
 
     def __exit__(self, *args: Any) -> None:
         self._started = None
-        super().__exit__(*args)
+        leave: Any = super().__exit__
+        leave(*args)
 
     def next_command(self) -> Any:
         """The next command that the server runs, as redis-py's; it waits for one."""
@@ -76,7 +78,7 @@ class ResilientMonitor(redis.client.Monitor):
             self.connection.disconnect()
             raise self._ended() from error
 
-    def _ended(self) -> RedisConnectionError:
+    def _ended(self) -> Any:
         error: Any = RedisConnectionError(ENDED)
         error.delivery, error.attempts = "unknown", 1
         error.elapsed = 0.0 if self._started is None else self._plan.now() - self._started

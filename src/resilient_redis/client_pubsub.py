@@ -107,7 +107,7 @@ class ResilientPubSub(redis.client.PubSub):
 
     def parse_response(self, block: bool = True, timeout: Any = 0) -> Any:
         """The next message, from a connection that is subscribed. ``None``: none in time, or closed meanwhile."""
-        conn = self.connection
+        conn: Any = self.connection
         if conn is None:
             return super().parse_response(block, timeout)  # says what is missing
         until = NO_DEADLINE if block else self._plan.now() + timeout
@@ -116,7 +116,7 @@ class ResilientPubSub(redis.client.PubSub):
                 if self._is_away(conn):
                     self._come_back(conn, until)
                 else:
-                    left = timeout if block else max(0.0, until - self._plan.now())
+                    left: Any = timeout if block else max(0.0, until - self._plan.now())
                     try:
                         return super().parse_response(block, left)
                     except Exception as error:  # noqa: BLE001 - closing it under a reader may raise anything
@@ -127,7 +127,7 @@ class ResilientPubSub(redis.client.PubSub):
 
     def check_health(self) -> None:
         """As redis-py's; without an answer to the last question the connection counts as lost."""
-        conn = self.connection
+        conn: Any = self.connection
         if conn is None or not conn.health_check_interval:
             super().check_health()
             return
@@ -143,6 +143,7 @@ class ResilientPubSub(redis.client.PubSub):
         """As redis-py's; a thread that waits for messages or for a connection ends at once."""
         wake = self._wake
         self._closing = True
+        self.subscribed_event.clear()  # first: a reader that is woken asks whether there is anything left to read
         try:
             super().reset()
             self._wake = threading.Event()

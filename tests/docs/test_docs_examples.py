@@ -24,6 +24,7 @@ LAST_LINES = {
     "graceful_shutdown.py": "the signal was handed on; the pool is closed",
     "fallback_decorator.py": "a bug is not masked: integer division or modulo by zero",
     "pipeline_around_http_like_function.py": "stock unknown",
+    "pool_policies.py": "the library kept answering, and never heard of us",
     "quickstart.py": "the service kept answering; the circuit is open",
 }
 

@@ -133,6 +133,48 @@ class Pipelines(Workload):
         self.book.check(self.listed("b"))
 
 
+class PipelineReplies(Workload):
+    """Errors among the replies: each command has a fate of its own."""
+
+    name = "pipeline, errors as replies"
+
+    async def one(self, client: Any, unique: str) -> None:
+        pipe = client.pipeline(transaction=False)
+        ids = [f"{unique}/{key}" for key in "abc"]
+        for key, one in zip("abc", ids, strict=True):
+            pipe.rpush(key, one)
+        try:
+            replies = await self.side.do(pipe.execute, raise_on_error=False)
+        except (redis.RedisError, OSError) as error:
+            for one in ids:
+                self.book.failed(one, error)
+            return
+        for one, reply in zip(ids, replies, strict=True):
+            self.book.fates[one] = "rejected" if isinstance(reply, Exception) else "acknowledged"
+
+    def check(self) -> None:
+        self.book.check(self.listed("a") + self.listed("b") + self.listed("c"))
+
+
+class ScriptPipelines(Workload):
+    """A registered script, which redis-py loads first, and a write beside it."""
+
+    name = "EVALSHA in a pipeline"
+    takes_refusals = False
+    targets = ("SCRIPT", "EVALSHA", "RPUSH")
+
+    async def one(self, client: Any, unique: str) -> None:
+        script = client.register_script(ADD_FIVE)
+        pipe = client.pipeline(transaction=False)
+        await self.side.do(script, keys=["a", "n"], args=[unique], client=pipe)
+        pipe.rpush("b", unique)
+        await self.book.note(unique, lambda: self.side.do(pipe.execute))
+
+    def check(self) -> None:
+        self.book.check(self.listed("a"))
+        self.book.check(self.listed("b"))
+
+
 class Pops(Workload):
     name = "LPOP"
 
@@ -301,6 +343,8 @@ WRITES: dict[str, type[Workload]] = {
         RegisteredScripts,
         Transactions,
         Pipelines,
+        PipelineReplies,
+        ScriptPipelines,
         Pops,
         Claims,
         Watched,

@@ -33,7 +33,7 @@ class Histories:
     ) -> Any:
         """Do it, and write down what was answered. What surely was not applied does not stand in it.
 
-        For each ``repeated_after`` seconds that it took it may have been sent once more.
+        Once more it may have been sent after a reset, and again for each ``repeated_after`` seconds that it took.
         """
         called = time.perf_counter()
         try:
@@ -48,7 +48,8 @@ class Histories:
             if fate in ("answered", UNKNOWN):
                 self.by_key[key].append(Operation(called, ended, name, args, reply))
                 echo = Operation(called, ended, name, args, UNKNOWN, echo=True)
-                self.by_key[key] += [echo] * int((ended - called) / repeated_after)
+                if repeated_after < math.inf:
+                    self.by_key[key] += [echo] * (1 + int((ended - called) / repeated_after))
         return reply
 
     def broken(self, step: Step, start: Hashable) -> list[str]:

@@ -46,6 +46,12 @@ async def error_of(side: Side, function: Any, *args: Any, **options: Any) -> Any
     raise AssertionError(f"answered {reply!r} instead of failing")
 
 
+def parsers(side: Side, protocol: int) -> dict[str, Any]:
+    """The parser class in pure Python."""
+    kind = "Async" if side.name == "tasks" else ""
+    return {"parser_class": getattr(redis._parsers, f"_{kind}RESP{protocol}Parser")}
+
+
 def calls_of(straight: redis.Redis, command: str) -> int:
     """How many of them the server ran since CONFIG RESETSTAT."""
     return int(straight.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
@@ -133,13 +139,13 @@ async def test_a_transaction_with_an_error_in_its_middle_is_not_repeated(
 TELLS_A_TALE = "redis.call('INCR', KEYS[1]) return redis.error_reply('LOADING Redis is loading the dataset in memory')"
 
 
-@pytest.mark.parametrize("how", ["EVAL", "EVALSHA", "FCALL"])
+@pytest.mark.parametrize("how", ["EVAL", "eval", b"eval", "EVALSHA", "FCALL"])
 async def test_a_script_that_answers_loading_after_its_effect_is_not_repeated(
-    side: Side, server: EmbeddedServer, straight: redis.Redis, how: str
+    side: Side, server: EmbeddedServer, straight: redis.Redis, how: str | bytes
 ) -> None:
     client = side.client(server.url, policies=THRICE)
-    if how == "EVAL":
-        error = await error_of(side, client.eval, TELLS_A_TALE, 1, "n")
+    if how in ("EVAL", "eval", b"eval"):
+        error = await error_of(side, client.execute_command, how, TELLS_A_TALE, 1, "n")
     elif how == "EVALSHA":
         error = await error_of(side, client.register_script(TELLS_A_TALE), keys=["n"])
     else:

@@ -21,7 +21,7 @@ jobs = pytest.importorskip("arq.jobs")
 
 pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
-NAMES = [f"job{number:02}" for number in range(20)]
+NAMES = [f"job{number:02}" for number in range(40)]
 
 
 class ResilientArqRedis(connections.ArqRedis, ResilientRedis):  # type: ignore[misc,name-defined]

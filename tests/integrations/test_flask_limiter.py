@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from integration_jobs import POLICIES
 from integration_kit import Heard, Weather, any_fault, hidden
 
 from resilient_redis import CircuitBreaker, ResilientConnectionPool, Timeout
+from resilient_redis.asyncio import ResilientConnectionPool as AsyncResilientConnectionPool
 from resilient_redis.events import CallRejected
 from resilient_redis.testing import FaultProxy
 
@@ -66,6 +68,23 @@ def test_exactly_the_limit_is_let_through_and_nobody_notices(
     assert codes == [200] * LIMIT + [429] * 20
     assert heard.repeats > 0
     assert pool.stats().borrowed == 0
+
+
+async def test_limits_lets_exactly_the_limit_through_in_asyncio(proxy: FaultProxy, heard: Heard) -> None:
+    storages, strategies = pytest.importorskip("limits.aio.storage"), pytest.importorskip("limits.aio.strategies")
+    pool = AsyncResilientConnectionPool.from_url(proxy.url, policies=POLICIES, max_lifetime=0.1)
+    pool.events.add(heard)
+    storage = storages.RedisStorage("async+redis://", connection_pool=pool, implementation="redispy")
+    limiter = strategies.FixedWindowRateLimiter(storage)
+    limit = pytest.importorskip("limits").parse(f"{LIMIT} per hour")
+    with Weather(proxy, hidden("GET", "TTL")):
+        passed = []
+        for _ in range(LIMIT + 20):
+            passed.append(await limiter.hit(limit, "everybody"))
+            await asyncio.sleep(0.004)
+    assert passed == [True] * LIMIT + [False] * 20
+    assert heard.repeats > 0
+    await pool.aclose()
 
 
 def test_a_hit_whose_fate_is_unknown_is_not_counted_twice(

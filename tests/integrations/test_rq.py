@@ -21,7 +21,7 @@ rq = pytest.importorskip("rq")
 
 pytestmark = [pytest.mark.integrations, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
-NAMES = [f"job{number:02}" for number in range(20)]
+NAMES = [f"job{number:02}" for number in range(40)]
 READS = ("HGET", "XREVRANGE")
 
 

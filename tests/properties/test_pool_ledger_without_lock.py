@@ -20,13 +20,14 @@ from typing import Any
 import pytest
 from pool_books import ALIVE, check_books
 
+from resilient_redis.pool import books as books_module
 from resilient_redis.pool import ledger as ledger_module
 from resilient_redis.pool.ledger import Ledger
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.pool.slots import Slot, Waiter
 from resilient_redis.pool.todo import Todo
 
-WATCHED = (__file__, ledger_module.__file__)
+WATCHED = (__file__, ledger_module.__file__, books_module.__file__)
 EVERY = bool(os.environ.get("POOL_LEDGER_EVERY_BYTECODE"))
 _PRIVATE = (
     *("LOAD_FAST", "STORE_FAST", "LOAD_CONST", "LOAD_GLOBAL", "LOAD_DEREF", "LOAD_CLOSURE", "RESUME", "NOP", "CACHE"),

@@ -93,7 +93,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         fork.renew(self, _single_conn_lock=asyncio.Lock, _usage_lock=asyncio.Lock)
 
     @classmethod
-    def from_url(  # type: ignore[override] # policies are keywords of ours
+    def from_url(
         cls,
         url: str,
         single_connection_client: bool = False,

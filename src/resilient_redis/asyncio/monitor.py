@@ -82,7 +82,7 @@ class ResilientMonitor(redis.asyncio.client.Monitor):
             await connection.disconnect(nowait=True)
             raise self._ended() from error
 
-    def _ended(self) -> RedisConnectionError:
+    def _ended(self) -> Any:
         error: Any = RedisConnectionError(ENDED)
         error.delivery, error.attempts = "unknown", 1
         error.elapsed = 0.0 if self._started is None else self._plan.now() - self._started

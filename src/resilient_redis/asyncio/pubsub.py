@@ -118,7 +118,7 @@ class ResilientPubSub(redis.asyncio.client.PubSub):
 
     async def parse_response(self, block: bool = True, timeout: Any = 0) -> Any:
         """The next message, from a connection that is subscribed. ``None``: none in time, or closed meanwhile."""
-        conn = self.connection
+        conn: Any = self.connection
         if conn is None:
             return await super().parse_response(block, timeout)  # says what is missing
         until = NO_DEADLINE if block else self._plan.now() + timeout
@@ -127,12 +127,13 @@ class ResilientPubSub(redis.asyncio.client.PubSub):
                 if await self._is_away(conn):
                     await self._come_back(conn, until)
                 else:
-                    left = timeout if block else max(0.0, until - self._plan.now())
+                    left: Any = timeout if block else max(0.0, until - self._plan.now())
                     try:
                         return await super().parse_response(block, left)
                     except Exception as error:  # noqa: BLE001 - closing it under a reader may raise anything
                         await self._lose(conn, error)
         except PubSubClosed:
+            await asyncio.sleep(0)  # who asks in a loop must not hold up the one who closes it
             return None
         return self._early.popleft()
 
@@ -153,6 +154,8 @@ class ResilientPubSub(redis.asyncio.client.PubSub):
     async def aclose(self) -> None:
         """As redis-py's; a task that waits for messages or for a connection ends at once."""
         self._closing = True
+        # First: a reader that is woken asks whether there is anything left to read.
+        self.channels, self.patterns, self.shard_channels = {}, {}, {}
         try:
             await super().aclose()
             self._early.clear()

@@ -98,7 +98,7 @@ class _Control:
 _MODE = ("between",)
 CONTROLS: dict[str, _Control] = {
     "refuse": _Control("connects are refused", names=_MODE),
-    "accept_then_reset": _Control("new connections are reset", names=_MODE),
+    "accept_then_reset": _Control("new connections are reset", names=("rate", *_MODE)),
     "black_hole": _Control("nothing passes", names=_MODE),
     "drop_requests": _Control("requests are lost, replies pass", names=_MODE),
     "drop_replies": _Control("requests pass, replies are lost", names=_MODE),

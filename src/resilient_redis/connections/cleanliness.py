@@ -359,7 +359,7 @@ def _drain_lock(connection: Any) -> contextlib.AbstractContextManager[Any]:
 
 
 def _raw(sock: Any) -> Any:
-    return sock._sock if isinstance(sock, DeadlineSocket) else sock
+    return sock.raw if isinstance(sock, DeadlineSocket) else sock
 
 
 def inner_socket(inner: Any) -> Any:

@@ -28,12 +28,13 @@ class DeadlineSocket:
         owed: something was sent, and nothing read since: a reply is on its way, and is for nobody else.
         cut_short: the last write ended before all of it was handed to the system.
         plain: no TLS, which may hold back what it was given.
+        raw: the socket itself; whoever uses it calls `bound` before.
     """
 
-    __slots__ = ("_applied", "_configured", "_sock", "cut_short", "fileno", "owed", "pending", "plain")
+    __slots__ = ("_applied", "_configured", "cut_short", "fileno", "owed", "pending", "plain", "raw")
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+        self.raw = sock
         # redis-py asks for both before each command. By `__getattr__`, a `pending` that is not there costs 2 µs.
         self.fileno = sock.fileno
         self.pending = getattr(sock, "pending", int)  # TLS: decrypted bytes held back; a plain socket has none
@@ -45,10 +46,10 @@ class DeadlineSocket:
         """``socket.recv_into`` within the time left."""
         attempt = current_attempt.get()
         if attempt is not None:
-            self._bound(attempt)
+            self.bound(attempt)
         elif self._applied != self._configured:
             self.settimeout(self._configured)
-        count = self._sock.recv_into(*args)
+        count = self.raw.recv_into(*args)
         self.owed = False
         return count
 
@@ -56,10 +57,10 @@ class DeadlineSocket:
         """``socket.recv`` within the time left."""
         attempt = current_attempt.get()
         if attempt is not None:
-            self._bound(attempt)
+            self.bound(attempt)
         elif self._applied != self._configured:
             self.settimeout(self._configured)
-        data = self._sock.recv(*args)
+        data = self.raw.recv(*args)
         self.owed = False
         return data
 
@@ -68,23 +69,23 @@ class DeadlineSocket:
         self.cut_short = True
         attempt = current_attempt.get()
         if attempt is not None:
-            self._bound(attempt)
+            self.bound(attempt)
         elif self._applied != self._configured:
             self.settimeout(self._configured)
         self.owed = True
-        self._sock.sendall(data)
+        self.raw.sendall(data)
         self.cut_short = False
 
     def settimeout(self, seconds: float | None) -> None:
         """The configured timeout, for when no attempt is under way."""
         self._configured = self._applied = seconds
-        self._sock.settimeout(seconds)
+        self.raw.settimeout(seconds)
 
     def gettimeout(self) -> float | None:
         """The configured timeout."""
         return self._configured
 
-    def _bound(self, attempt: Attempt) -> None:
+    def bound(self, attempt: Attempt) -> None:
         """Let the next read or write take what is left to the deadline, or the configured timeout if that is less."""
         configured = self._configured
         if configured == 0:
@@ -98,7 +99,7 @@ class DeadlineSocket:
         applied = NO_DEADLINE if self._applied is None else self._applied
         if limit != applied and not abs(limit - applied) < min(_TOLERANCE, limit / 10):
             self._applied = None if limit == NO_DEADLINE else limit
-            self._sock.settimeout(self._applied)
+            self.raw.settimeout(self._applied)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._sock, name)
+        return getattr(self.raw, name)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import redis.connection
 import redis.exceptions as rx
+from redis._parsers import _HiredisParser
+from redis.utils import HIREDIS_AVAILABLE
 
 from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
@@ -51,6 +53,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
     server_id: int | None = None  # the server's number of this connection, for a fence
     opened = 0.0  # reading of the system's monotonic clock
     _address = ""
+    lean = False  # nothing about it is unusual: it may be written to and read from directly
 
     @property
     def socket_connect_timeout(self) -> float | None:
@@ -145,6 +148,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
 
     def _introduce(self) -> None:
         """Learn the server's number of this connection; HELLO has told it already."""
+        self.lean = _is_usual(self)
         self.opened = time.monotonic()
         self._address = fencing.address_of(self._sock)
         self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
@@ -228,7 +232,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
         try:
             super().send_packed_command(command, check_health=False)
         except (rx.RedisError, OSError):
-            self._look_at_failed_write(attempt, sock)
+            self.look_at_failed_write(attempt, sock)
             raise
         attempt.stage = SENT
 
@@ -244,13 +248,26 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
         self.replies_due -= 1
         return reply
 
-    def _look_at_failed_write(self, attempt: Attempt, sock: Any) -> None:
+    def look_at_failed_write(self, attempt: Attempt, sock: Any) -> None:
         """The system did not take all of it, so the server cannot have all of it, and does not run a part."""
         if attempt.atomic and isinstance(sock, DeadlineSocket) and sock.plain and sock.cut_short:
             attempt.stage = CUT_SHORT
             attempt.connection = None
 
 
+def _is_usual(connection: Any) -> bool:
+    """Hiredis on both ways over a socket of ours, and nothing of redis-py's to do in between."""
+    if not HIREDIS_AVAILABLE or connection.health_check_interval:
+        return False
+    parts = (type(connection._parser), type(connection._command_packer), type(connection._sock))
+    usual = (_HiredisParser, redis.connection.HiredisRespSerializer, DeadlineSocket)
+    reads = {getattr(cls, "read_response", None) for cls in type(connection).__mro__[2:]}
+    return parts == usual and reads - {None} <= _STOCK_READS
+
+
+_STOCK_READS = {
+    vars(cls)["read_response"] for cls in redis.connection.AbstractConnection.__mro__ if "read_response" in vars(cls)
+}
 _STOCK_SENDS = (
     redis.connection.AbstractConnection.send_packed_command,
     redis.connection.AbstractConnection.send_command,

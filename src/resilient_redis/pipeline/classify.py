@@ -164,8 +164,7 @@ def _reply_word(error: BaseException) -> str:
         return "READONLY"  # what redis-py's Sentinel connections make of it
     if not isinstance(error, rx.ResponseError):
         return ""
-    word: str = getattr(error, "_word", "") or str(error).split(" ", 1)[0]
-    return word
+    return getattr(error, "_word", "") or str(error).split(" ", 1)[0]
 
 
 def _word_of_authentication(message: str) -> str:

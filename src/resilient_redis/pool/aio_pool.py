@@ -59,6 +59,15 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
     >>> pool = ResilientConnectionPool.from_url("redis://localhost:6379", max_connections=20, acquire_timeout="250ms")
     >>> redis.asyncio.Redis(connection_pool=pool).connection_pool.stats().max
     20
+
+    With policies, for redis-py's own client:
+
+    >>> from resilient_redis import Fallback, Retry
+    >>> async def main():
+    ...     pool = ResilientConnectionPool(port=1, policies=[Fallback("?"), Retry(attempts=2)])
+    ...     return await redis.asyncio.Redis(connection_pool=pool).get("greeting")
+    >>> asyncio.run(main())
+    '?'
     """
 
     def __new__(cls, *args: Any, policies: Sequence[Any] | None = None, **kwargs: Any) -> Self:

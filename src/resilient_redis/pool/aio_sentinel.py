@@ -25,7 +25,7 @@ class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sen
         max_connections: see `PoolOptions`; ``None`` for its default.
         clock: the source of time, for tests.
         **kwargs: as redis-py's (``is_master``, ``check_connection``, ``ssl``), the other options of `PoolOptions` by
-            name; the rest is for the connections.
+            name, and ``policies``; the rest is for the connections.
 
     Raises:
         ConfigError: an option is out of its range.

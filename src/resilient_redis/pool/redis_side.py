@@ -335,7 +335,7 @@ def cut_off(connection: Any) -> None:
     import socket
 
     sock = _socket_of(connection)
-    raw = getattr(sock, "_sock", sock)  # out of its `DeadlineSocket`
+    raw = getattr(sock, "raw", sock)  # out of its `DeadlineSocket`
     with contextlib.suppress(Exception):
         if isinstance(raw, socket.socket):
             # Not by a TLS socket's own method: that takes TLS off first, and its borrower may be writing.

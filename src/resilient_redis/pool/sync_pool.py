@@ -53,6 +53,13 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
     >>> pool = ResilientConnectionPool.from_url("redis://localhost:6379", max_connections=20, acquire_timeout="250ms")
     >>> redis.Redis(connection_pool=pool).connection_pool.stats().max
     20
+
+    With policies, for redis-py's own client:
+
+    >>> from resilient_redis import Fallback, Retry
+    >>> pool = ResilientConnectionPool(port=1, policies=[Fallback("?"), Retry(attempts=2)])
+    >>> redis.Redis(connection_pool=pool).get("greeting")
+    '?'
     """
 
     def __new__(cls, *args: Any, policies: Sequence[Any] | None = None, **kwargs: Any) -> Self:

@@ -62,8 +62,8 @@ class Filter:
             raise TypeError(f"commands is a list: write commands=[{commands!r}]")
         if nth < 1:
             raise ValueError(f"nth must be at least 1, the first request: {nth}")
-        if rate is not None and not 0 <= rate <= 1:
-            raise ValueError(f"rate must be a probability from 0 to 1: {rate}")
+        if rate is not None:
+            check_rate(rate)
         names = frozenset(" ".join(name.upper().split()) for name in commands)
         window = window_of(when.get("between"), now)
         return cls(names, nth, rate, window, when.get("match"), when.get("handshake", False))
@@ -80,6 +80,12 @@ class Filter:
         else:
             named = self.handshake or request.name not in HANDSHAKE
         return named and (self.match is None or self.match(request))
+
+
+def check_rate(rate: float) -> None:
+    """Errors: ValueError unless it is a probability."""
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate must be a probability from 0 to 1: {rate}")
 
 
 def window_of(between: Between | None, now: float) -> Between | None:

@@ -83,11 +83,16 @@ class Board:
     opened: int = 0
     heals: int = 0
     let_go_at: float = float("-inf")
+    reset_rate: float = 1.0
     commands: Counter[str] = field(default_factory=Counter)
     log: deque[FaultEvent] = field(default_factory=lambda: deque(maxlen=_LOG_LENGTH))
     struck: Counter[str] = field(default_factory=Counter)
     _started: float | None = None
     _ever_armed: int = 0
+    _connects: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._connects = random.Random(f"{self.seed}/connects")
 
     @property
     def rules(self) -> Mode:
@@ -98,6 +103,10 @@ class Board:
         """Count the log's seconds from now, unless they are counted already."""
         if self._started is None:
             self._started = self.clock()
+
+    def resets_connection(self) -> bool:
+        """Tell whether a new connection is reset at once; draws, so ask once for each."""
+        return self.rules.resets_new and self._connects.random() < self.reset_rate
 
     def arm(self, fault: Armed) -> None:
         """Let a fault wait for its requests, with random numbers of its own out of the seed."""

@@ -52,8 +52,10 @@ class Link:
         """Serve the connection until either side ends it."""
         self._running = asyncio.current_task()
         try:
-            rules = self.board.rules
-            if rules.resets_new or (rules.passes_requests and not await self._reaches_server()):
+            if self.board.resets_connection():
+                self.board.note("accept_then_reset", "", self.number)
+                await self._reset_soon()
+            elif self.board.rules.passes_requests and not await self._reaches_server():
                 await self._reset_soon()
             self.spawn(self._take_requests())
             await self._pump_requests()
@@ -212,8 +214,6 @@ class Link:
         # At once, the reset could overtake the client's connect, which would then fail itself.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._reader.read(1), _CONNECT_SECONDS)
-        if self.board.rules.resets_new:
-            self.board.note("accept_then_reset", "", self.number)
         self.reset()
 
     async def _reaches_server(self) -> bool:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Literal, Self, TypeVar
 
-from resilient_redis.testing._armed import HANDSHAKE, Between
+from resilient_redis.testing._armed import HANDSHAKE, Between, check_rate
 from resilient_redis.testing._board import Board, FaultEvent, Speed
 from resilient_redis.testing._engine import Engine
 from resilient_redis.testing._request_faults import RequestFaults
@@ -170,8 +170,13 @@ class FaultProxy(RequestFaults):
         """
         self._set_mode("refuse", between)
 
-    def accept_then_reset(self, *, between: Between | None = None) -> None:
-        """Reset each new connection at its first bytes, or after 20 ms.  Open connections go on."""
+    def accept_then_reset(self, *, rate: float = 1.0, between: Between | None = None) -> None:
+        """Reset each new connection at its first bytes, or after 20 ms.  Open connections go on.
+
+        `rate` is the probability for each, drawn from the seed.
+        """
+        check_rate(rate)
+        self._call(lambda: setattr(self._board, "reset_rate", rate))
         self._set_mode("accept_then_reset", between)
 
     def black_hole(self, *, between: Between | None = None) -> None:

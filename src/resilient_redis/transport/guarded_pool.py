@@ -24,6 +24,7 @@ from resilient_redis.pipeline.store import check_policies
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.retry import Retry
 from resilient_redis.pool.health import PoolHealth
+from resilient_redis.pool.options import PoolOptions
 from resilient_redis.transport import aio_pool_lease, pool_lease
 from resilient_redis.transport.adopt import PoolState, adopt, convert_retry, no_async_redis_retries, no_redis_retries
 
@@ -91,6 +92,13 @@ class GuardedSide:
     _guard: Guard | None = None  # without policies, by way of ``type(pool)(...)``
     options: Any
     connection_kwargs: dict[str, Any]
+
+    def _set_up(self, options: PoolOptions, clock: Clock | None) -> None:
+        """As the pool's. A Sentinel pool finds the policies among what is for its connections."""
+        super()._set_up(options, clock)  # type: ignore[misc] # the pool's
+        policies = self.connection_kwargs.pop("policies", None)
+        if policies is not None:
+            guard(self, policies, clock)
 
     @property
     def policies(self) -> tuple[Policy, ...]:

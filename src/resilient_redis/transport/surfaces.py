@@ -15,6 +15,7 @@ from resilient_redis.commands.traits import BLOCKING, blocking_time, command_nam
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
+from resilient_redis.transport.lean import NAMES, NEVER, STOCK, exchange_lean, learn, metrics_are_on
 from resilient_redis.transport.renewal import leads_astray, renew
 from resilient_redis.transport.replies import Refused, as_redis_says_it
 
@@ -42,15 +43,23 @@ def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: A
     return reply
 
 
+def _is_usual(options: dict[str, Any]) -> bool:
+    """Nobody looks on, and the reply is to be read as ever."""
+    if redis.Redis.execute_command is not STOCK or metrics_are_on():
+        return False
+    return not options or not (NEVER[0] in options or NEVER[1] in options)
+
+
 class CommandSurface:
     """Single commands. ``args`` is the client and the command's words.
 
     It does not keep the client: the client keeps it, and must go when nobody else keeps it.
     """
 
-    def __init__(self, now: Now, observed: bool) -> None:
+    def __init__(self, now: Now, observed: bool, lean: bool = False) -> None:
         self._now = now
         self._observed = observed
+        self._lean = lean
 
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe a command."""
@@ -59,12 +68,20 @@ class CommandSurface:
         return command_call(words, options, marks, stateful=client.connection is not None)
 
     def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
-        """Send it by redis-py's own path, so that its callbacks, cache, metrics and instrumentors keep working."""
+        """Send it: directly if it is ordinary, else by redis-py's own path.
+
+        Its cache, its metrics and instrumentors that wrap ``execute_command`` take the latter.
+        """
         client, words = args
-        allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
-        attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
-        # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
         try:
+            if self._lean:
+                if words[0] not in NAMES:
+                    learn(words[0])
+                elif behind is None and client.connection is None and _is_usual(options):
+                    return exchange_lean(self._now, client, words, options, deadline)
+            allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
+            attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
+            # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
             return exchange(attempt, words[0], redis.Redis.execute_command, client, *words, **options)
         except rx.RedisError as error:
             if leads_astray(error):

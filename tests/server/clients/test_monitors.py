@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -79,14 +80,11 @@ async def test_a_start_that_fails_costs_no_connection(face: Any, proxy: FaultPro
 async def test_a_quiet_server_is_no_timeout(face: Any, server: EmbeddedServer) -> None:
     client = face.client(server.url, socket_timeout=0.2, policies=[Timeout(0.2)])
     async with monitoring(face, client) as monitor:
-        waiting = face.together([lambda: monitor.next_command()])
-        import asyncio
-
-        task = asyncio.create_task(waiting)
+        waiting = asyncio.create_task(seen(face, monitor, "SET"))
         await face.pause(0.6)
-        assert not task.done()
+        assert not waiting.done()
         server.execute("SET", "k", "v")
-        (found,) = await asyncio.wait_for(task, 5)
+        found = await asyncio.wait_for(waiting, 5)
         assert found["command"] == "SET k v"
 
 

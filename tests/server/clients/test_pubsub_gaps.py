@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from typing import Any
@@ -42,7 +43,7 @@ async def test_a_gap_is_told_in_order_and_once(
     events: list[Any] = []
     story: list[Any] = []
     client = face.client(proxy.url, protocol=protocol, policies=QUICK, listeners=[events.append])
-    pubsub = face.keep(client.pubsub(gap_handler=lambda gap: story.append(gap)))
+    pubsub = face.keep(client.pubsub(gap_handler=story.append))
     await face.run(pubsub.subscribe, "a", "b")
     await face.run(pubsub.psubscribe, "p*")
     await settled(face, pubsub, 3)
@@ -88,6 +89,8 @@ async def test_shard_channels_and_handlers_come_back(face: Any, proxy: FaultProx
     heard: list[Any] = []
     client = face.client(proxy.url, policies=QUICK)
     pubsub = face.keep(client.pubsub(ignore_subscribe_messages=True))
+    if not hasattr(pubsub, "ssubscribe"):
+        pytest.skip("this redis-py's asyncio has no shard channels")
     await face.run(pubsub.ssubscribe, shard=lambda found: heard.append(found["data"]))
     await face.run(pubsub.subscribe, plain=lambda found: heard.append(found["data"]))
     for _ in range(2):
@@ -186,10 +189,8 @@ async def test_a_server_that_stays_away_is_not_dialled_over_and_over(face: Any, 
     proxy.heal()
     until = time.monotonic() + 5
     while not pubsub.gaps and time.monotonic() < until:
-        try:
+        with contextlib.suppress(redis.ConnectionError):
             await face.run(pubsub.get_message, timeout=0.5)
-        except redis.ConnectionError:
-            pass
     assert pubsub.gaps == 1
 
 

@@ -13,6 +13,7 @@ import redis.sentinel
 from redis.backoff import NoBackoff
 from sentinel_cluster import SERVICE, Cluster
 
+from resilient_redis import Fallback, Retry
 from resilient_redis.pool import aio_sentinel, sentinel
 from resilient_redis.testing import ServerNotFoundError, find_server
 
@@ -123,6 +124,13 @@ async def test_replicas_are_dialled_for_reads(bench: Any, calm_cluster: Cluster,
     assert await port_of(bench, connection) == calm_cluster.replica.port
     assert client.connection_pool.name == f"{SERVICE} (replica)/0"
     await bench.give(client.connection_pool, connection)
+
+
+async def test_policies_of_the_pool_guard_redis_pys_own_client(bench: Any, pool_class: Any) -> None:
+    nobody = sentinel_of(bench, [("127.0.0.1", 1)])
+    pool = bench.face.keep(pool_class(SERVICE, nobody, policies=[Fallback("?"), Retry(attempts=2)]))
+    assert await bench.run(bench.stock(pool).get, "k") == "?"
+    assert pool.stats().dial_failures == 2
 
 
 async def test_without_a_sentinel_there_is_a_clear_error_and_a_pause(bench: Any, pool_class: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -64,6 +65,22 @@ def test_rates_of_nought_and_one(server: EmbeddedServer) -> None:
     assert struck(server, 1, lambda proxy: proxy.reply_error("OURS x", rate=0.0), 20) == []
     assert struck(server, 1, lambda proxy: proxy.reply_error("OURS x", rate=1.0), 20) == list(range(20))
     assert struck(server, 1, lambda proxy: proxy.reply_error("OURS x", 3, rate=1.0), 20) == [0, 1, 2]
+
+
+def test_connections_are_reset_at_a_rate(server: EmbeddedServer) -> None:
+    def resets(seed: int) -> list[int]:
+        with FaultProxy(server.host, server.port, seed=seed) as proxy:
+            proxy.accept_then_reset(rate=0.5)
+            for number in range(40):
+                wire = Wire(proxy)
+                with wire.socket, contextlib.suppress(OSError):
+                    wire.ask("PING")
+                assert eventually(lambda opened=number + 1: proxy.connections_opened == opened)
+            return [event.connection for event in proxy.events]
+
+    first = resets(7)
+    assert 5 <= len(first) <= 35
+    assert first == resets(7)
 
 
 def test_a_seed_of_its_own_is_told(server: EmbeddedServer) -> None:
@@ -202,6 +219,7 @@ def test_it_listens_where_it_is_told(server: EmbeddedServer) -> None:
         (lambda proxy: proxy.garbage(nth=0), "nth must be at least 1"),
         (lambda proxy: proxy.garbage(rate=1.5), r"0 to 1: 1\.5"),
         (lambda proxy: proxy.garbage(between=(2, 1)), r"start < end, in seconds from now: \(2, 1\)"),
+        (lambda proxy: proxy.accept_then_reset(rate=-1), "0 to 1: -1"),
         (lambda proxy: proxy.refuse(between=(-1, 1)), "start < end"),
         (lambda proxy: proxy.garbage("all"), "n must be at least 1"),
         (lambda proxy: proxy.half_reply(then="explode"), "'explode'"),

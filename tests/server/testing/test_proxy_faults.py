@@ -46,7 +46,7 @@ def protocol(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 async def stock(face: Any, proxy: FaultProxy, protocol: int) -> Any:
     """redis-py's own client with one connection, dialled already."""
-    client = face.stock(proxy.url, protocol=protocol, socket_timeout=0.3)
+    client = face.stock(proxy.url, protocol=protocol, socket_timeout=0.5)
     await face.run(client.ping)
     return client
 

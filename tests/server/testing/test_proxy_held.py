@@ -23,7 +23,7 @@ def is_held(proxy: FaultProxy, connections: int = 1) -> bool:
 async def test_the_late_original_undoes_a_later_write(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
     """What the fence is for: SET v1 times out, SET v2 is acknowledged, and v1 stands there in the end."""
     proxy.hold_requests(commands=["SET"])
-    client = face.stock(proxy.url, socket_timeout=0.1)
+    client = face.stock(proxy.url, socket_timeout=0.3)
     assert isinstance(await face.error(client.set, "k", "v1"), redis.TimeoutError)
     assert is_held(proxy)
     assert await face.run(client.set, "k", "v2")
@@ -33,7 +33,7 @@ async def test_the_late_original_undoes_a_later_write(face: Any, proxy: FaultPro
 
 
 async def test_a_killed_connection_delivers_nothing(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:
-    client = face.stock(proxy.url, socket_timeout=0.1)
+    client = face.stock(proxy.url, socket_timeout=0.3)
     old = await face.run(client.client_id)
     proxy.hold_requests(commands=["SET"])
     await face.error(client.set, "k", "v1")

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio.sentinel
+import redis.sentinel
 
 import resilient_redis
 from resilient_redis import (
@@ -20,6 +22,8 @@ from resilient_redis import (
     Timeout,
 )
 from resilient_redis.events import AttemptFailed, FallbackUsed, RetryScheduled
+from resilient_redis.pool import aio_sentinel
+from resilient_redis.pool import sentinel as sync_sentinel
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 from resilient_redis.testing.servers import free_port
 from resilient_redis.transport.lease_base import LeaseBase
@@ -359,3 +363,21 @@ async def test_from_pool_and_a_subclass_of_the_pool_work_too(face: Any, proxy: F
     assert await face.run(client.get, "k") is None
     assert proxy.commands["GET"] == 2
     assert pool.stats().borrowed == 0
+
+
+async def test_a_sentinel_pool_may_have_policies_too(face: Any, proxy: FaultProxy) -> None:
+    sentinel = (redis.sentinel if face.name == "sync" else redis.asyncio.sentinel).Sentinel([])
+
+    def found(_: str) -> Any:
+        return proxy.host, proxy.port
+
+    async def afound(_: str) -> Any:
+        return found(_)
+
+    sentinel.discover_master = found if face.name == "sync" else afound
+    pools = (sync_sentinel if face.name == "sync" else aio_sentinel).ResilientSentinelConnectionPool
+    client = face.keep(sentinel.master_for("m", connection_pool_class=pools, policies=STACK))
+    assert type(client) is face.names.Redis
+    proxy.cut_after_request(1, commands=["GET"])
+    assert await face.run(client.get, "k") is None
+    assert proxy.commands["GET"] == 2

@@ -237,7 +237,7 @@ def test_a_handler_may_set_the_timeout(make: Any, kind: str) -> None:
     rig.connection._parser.set_invalidation_push_handler(lambda _: rig.connection._sock.settimeout(9))
     rig.peer.sendall(PUSH)
     assert absorb(rig.connection) is None
-    assert rig.connection._sock.gettimeout() == rig.connection._sock._sock.gettimeout() == 9
+    assert rig.connection._sock.gettimeout() == rig.connection._sock.raw.gettimeout() == 9
 
 
 # In the parser

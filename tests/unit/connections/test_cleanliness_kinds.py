@@ -120,7 +120,7 @@ def test_peek_counts_what_tls_has_deciphered_already(make: Any) -> None:
             return self.held
 
     rig = make("python-resp2")
-    rig.connection._sock = sock = Tls(fileno=rig.connection._sock._sock.detach())
+    rig.connection._sock = sock = Tls(fileno=rig.connection._sock.raw.detach())
     assert rig.peek() is False
     sock.held = 5
     assert rig.peek() is True

@@ -1,0 +1,200 @@
+"""The lean path: an ordinary command from its words to its reply, without redis-py's detours. Twin of `aio_lean`.
+
+redis-py spends about 40 µs of Python on a GET whose exchange takes 16 to 19: retry objects, metric recorders, wrappers
+of deprecated arguments, locks. Here a connection that redis-py has dialled and shaken hands on is borrowed, written
+to and read from directly, and given back. Whatever is not of the usual kind takes redis-py's own path, with the same
+results: see `serves` and `NAMES`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import redis
+import redis.exceptions as rx
+from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
+
+from resilient_redis.commands.traits import BLOCKING
+from resilient_redis.connections.attempt import CONNECT, SENDING, SENT, Attempt, current_attempt
+from resilient_redis.connections.session import ORDINARY
+from resilient_redis.pool.sync_pool import ResilientConnectionPool
+
+try:
+    from hiredis import pack_command
+    from redis._parsers.hiredis import NOT_ENOUGH_DATA
+except ImportError:  # then no connection is lean
+    pack_command = NOT_ENOUGH_DATA = None  # type: ignore[assignment]
+
+pack: Any = pack_command
+
+NAMES: set[Any] = set()
+"""Command names, as callers write them, that were seen to be ordinary on redis-py's path, and may be lean."""
+
+NEVER = ("NEVER_DECODE", "EMPTY_RESPONSE")
+"""Options of redis-py's by which a reply is read in another way."""
+
+PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
+"""Types of replies that are just what they are."""
+
+STOCK = redis.Redis.execute_command
+_OVERRIDABLE = ("_execute_command", "_send_command_parse_response", "parse_response")
+
+
+def serves(client: Any, pool_type: type[Any], stock: type[Any]) -> bool:
+    """Is this client one that has nothing of its own between its commands and the wire? Asked once for each."""
+    own = (getattr(type(client), name, None) is not getattr(stock, name, None) for name in _OVERRIDABLE)
+    pool = client.connection_pool
+    return pack is not None and isinstance(pool, pool_type) and getattr(pool, "cache", None) is None and not any(own)
+
+
+def learn(name: Any) -> None:
+    """A command went redis-py's way; may the next one of this name be lean?"""
+    text = name.decode("latin-1") if isinstance(name, bytes) else name
+    if name in ORDINARY and name not in BLOCKING and " " not in text and not text.upper().startswith("HIMPORT"):
+        NAMES.add(name)
+
+
+def metrics_are_on() -> bool:
+    """Are redis-py's metrics switched on? They are counted on redis-py's own path."""
+    providers = sys.modules.get("redis.observability.providers")
+    instance = getattr(providers, "_observability_instance", None)
+    return instance is not None and instance._provider_manager is not None
+
+
+def packed(words: tuple[Any, ...]) -> Any:
+    """The command on the wire.
+
+    Raises:
+        redis.DataError: an argument is of a type that Redis does not know.
+    """
+    try:
+        return pack(words)
+    except TypeError:
+        plain = tuple(bytes(one) if isinstance(one, (bytearray, memoryview)) else one for one in words)
+        try:
+            return pack(plain)
+        except TypeError as error:
+            raise rx.DataError(error) from error
+
+
+def exchange_lean(
+    now: Callable[[], float], client: Any, words: tuple[Any, ...], options: dict[str, Any], deadline: float
+) -> Any:
+    """One try of one command; what `surfaces.exchange` does with redis-py's path.
+
+    Raises:
+        redis.RedisError: as on redis-py's path, stamped with how far it got.
+    """
+    attempt = Attempt(now, deadline, 0.0, True)
+    outer = current_attempt.get()
+    pool: ResilientConnectionPool = client.connection_pool
+    try:
+        current_attempt.set(attempt)
+        data = packed(words)
+        connection = pool.get_connection()
+        attempt.stage = CONNECT
+        try:
+            if connection.lean:
+                reply = _talk(connection, data, attempt)
+            else:
+                connection.send_packed_command([data])
+                reply = connection.read_response()
+        finally:
+            pool.release(connection)
+        callback = client.response_callbacks.get(words[0])
+        if callback is None:
+            return reply
+        if "keys" in options:  # for redis-py's cache alone
+            options = {name: value for name, value in options.items() if name != "keys"}
+        return callback(reply, **options)
+    except builtins.TimeoutError as error:  # out of time in a queue of ours, or before it was sent
+        late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
+        attempt.stamp(late)
+        raise late from error
+    except Exception as error:
+        attempt.stamp(error)
+        raise
+    finally:
+        current_attempt.set(outer)
+
+
+def _talk(connection: Any, data: bytes, attempt: Attempt) -> Any:
+    """Send, and read the reply."""
+    sock = connection._sock
+    sock.bound(attempt)
+    attempt.connection = connection
+    attempt.stage = SENDING
+    raw = sock.raw
+    try:
+        sock.owed = sock.cut_short = True
+        raw.sendall(data)
+        sock.cut_short = False
+        attempt.stage = SENT
+        reply = _read(connection._parser, sock, raw, attempt)
+    except rx.RedisError:
+        connection.disconnect()
+        raise
+    except TimeoutError:
+        raise _lost(connection, sock, attempt, None) from None
+    except OSError as error:
+        raise _lost(connection, sock, attempt, error) from error
+    except BaseException:
+        connection.disconnect()
+        raise
+    if reply.__class__ in PLAIN:
+        return reply
+    return judged(reply, connection)
+
+
+def _read(parser: Any, sock: Any, raw: Any, attempt: Attempt) -> Any:
+    """The reply; push messages before it go to their handlers."""
+    reader, buffer = parser._reader, parser._buffer
+    while True:
+        count = raw.recv_into(buffer)
+        if not count:
+            raise rx.ConnectionError(SERVER_CLOSED_CONNECTION_ERROR)
+        sock.owed = False
+        reader.feed(buffer, 0, count)
+        reply = reader.gets()
+        while reply is not NOT_ENOUGH_DATA:
+            if reply.__class__ in PLAIN or not is_push(parser, reply):
+                return reply
+            parser.handle_push_response(reply)
+            reply = reader.gets()
+        sock.bound(attempt)
+
+
+def is_push(parser: Any, reply: Any) -> bool:
+    """Is it a message that the server sends by itself (RESP3)?"""
+    push = parser._hiredis_PushNotificationType
+    return push is not None and isinstance(reply, push)
+
+
+def judged(reply: Any, connection: Any) -> Any:
+    """The reply, or the error that it is. One that is a lost connection to redis-py (LOADING …) ends this one.
+
+    Raises:
+        redis.RedisError: the reply is an error.
+    """
+    first = reply[0] if reply.__class__ is list and reply else reply
+    if isinstance(first, rx.ConnectionError):
+        connection.disconnect()
+        raise first
+    if isinstance(reply, rx.ResponseError):
+        raise reply
+    return reply
+
+
+def _lost(connection: Any, sock: Any, attempt: Attempt, error: OSError | None) -> rx.RedisError:
+    """What redis-py would raise; ``error`` is ``None`` for a timeout."""
+    sending = attempt.stage == SENDING
+    connection.disconnect()
+    if sending:
+        connection.look_at_failed_write(attempt, sock)
+    where = "writing to" if sending else "reading from"
+    if error is None:
+        return rx.TimeoutError(f"Timeout {where} socket")
+    return rx.ConnectionError(f"Error while {where} {connection._host_error()}: {error.args}")

@@ -1,0 +1,88 @@
+"""A call made while another error is being handled: that error is not its own, and proves nothing about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from both_sides import Side
+
+from resilient_redis import Retry
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+
+pytestmark = pytest.mark.server
+
+THRICE = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01)]
+EARLIER = [
+    redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
+    redis.exceptions.ExecAbortError("Transaction discarded because of previous errors."),
+    redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
+    redis.exceptions.NoScriptError("No matching script."),
+    redis.exceptions.WatchError("Watched variable changed."),
+    redis.exceptions.AuthenticationError("invalid username-password pair"),
+    redis.exceptions.ConnectionError("Connection refused."),
+    redis.exceptions.TimeoutError("Timeout connecting to server"),
+]
+
+
+@pytest.fixture(params=EARLIER, ids=lambda error: type(error).__name__)
+def earlier(request: pytest.FixtureRequest) -> Exception:
+    """What is being handled when the call is made; it says of itself that it was never sent."""
+    error: Any = request.param
+    error.delivery = "not_sent"
+    return error
+
+
+@pytest.fixture
+def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    with redis.Redis(host=server.host, port=server.port) as client:
+        yield client
+        client.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize("fault", ["half_reply", "cut_after_request"])
+async def test_a_lost_reply_in_a_handler_is_unknown(
+    side: Side, proxy: FaultProxy, straight: redis.Redis, earlier: Exception, fault: str
+) -> None:
+    client = side.client(proxy.url, policies=THRICE)
+    await side.do(client.ping)
+    proxy.inject(fault)
+    try:
+        raise earlier
+    except redis.RedisError:
+        with pytest.raises(redis.ConnectionError) as caught:
+            await side.do(client.incr, "n")
+    assert (caught.value.delivery, straight.get("n")) == ("unknown", b"1")
+
+
+async def test_a_pipeline_done_in_part_in_a_handler_is_not_repeated(
+    side: Side, server: EmbeddedServer, straight: redis.Redis, earlier: Exception
+) -> None:
+    client = side.client(server.url, policies=THRICE)
+    straight.rpush("jobs", "a", "b", "c")
+    straight.config_set("maxmemory", 1)
+    pipe = client.pipeline(transaction=False)
+    pipe.lpop("jobs")
+    pipe.set("k", "v")
+    try:
+        raise earlier
+    except redis.RedisError:
+        with pytest.raises(redis.exceptions.OutOfMemoryError) as caught:
+            await side.do(pipe.execute)
+    assert (caught.value.delivery, straight.llen("jobs")) == ("unknown", 2)
+
+
+async def test_a_lost_exec_in_a_handler_is_unknown(
+    side: Side, proxy: FaultProxy, straight: redis.Redis, earlier: Exception
+) -> None:
+    pipe = side.client(proxy.url, policies=THRICE).pipeline()
+    pipe.incr("n")
+    proxy.half_reply(commands=["EXEC"])
+    try:
+        raise earlier
+    except redis.RedisError:
+        with pytest.raises(redis.ConnectionError) as caught:
+            await side.do(pipe.execute)
+    assert (caught.value.delivery, straight.get("n")) == ("unknown", b"1")
