@@ -40,6 +40,7 @@ class Side:
     name: str
     Client: Any
     Stock: Any
+    Pool: Any
     retry_class: Any
 
     def __init__(self) -> None:
@@ -48,6 +49,10 @@ class Side:
     def client(self, url: str, **options: Any) -> Any:
         """One of ours; closed at the end."""
         return self._keep(self.Client.from_url(url, **options))
+
+    def over_pool(self, url: str, **options: Any) -> Any:
+        """redis-py's own over a pool of ours that has the policies."""
+        return self._keep(self.Stock(connection_pool=self.Pool.from_url(url, **options)))
 
     def stock(self, url: str, *, retries: int = 0, **options: Any) -> Any:
         """redis-py's own, repeating so many times."""
@@ -83,6 +88,7 @@ class ThreadSide(Side):
     name = "threads"
     Client = resilient_redis.ResilientRedis
     Stock = redis.Redis
+    Pool = resilient_redis.ResilientConnectionPool
     retry_class = redis.retry.Retry
 
     async def transaction(self, client: Any, body: Callable[[Any], Work], *keys: str) -> Any:
@@ -118,6 +124,7 @@ class TaskSide(Side):
     name = "tasks"
     Client = resilient_redis.asyncio.ResilientRedis
     Stock = redis.asyncio.Redis
+    Pool = resilient_redis.asyncio.ResilientConnectionPool
     retry_class = redis.asyncio.retry.Retry
 
     async def transaction(self, client: Any, body: Callable[[Any], Work], *keys: str) -> Any:

@@ -12,7 +12,7 @@ from both_sides import Side, chance_of
 from exact_faults import SQUALLS, STORMS, Storm, Weather, storms
 from exact_work import READS, WRITES, Workload
 
-from resilient_redis import Retry, Timeout
+from resilient_redis import CircuitBreaker, Retry, Timeout
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 
 pytestmark = pytest.mark.server
@@ -20,6 +20,11 @@ pytestmark = pytest.mark.server
 WORKERS = 6
 CONNECTIONS = 3
 PATIENT = [Retry(attempts=40, wait_initial=0.003, wait_max=0.03, total_time=30), Timeout(0.3)]
+DEFAULTS = [
+    Retry(attempts=3, wait_initial=0.025, wait_max=0.5, total_time=5),
+    CircuitBreaker(fail_max=5, reset_timeout=1.0, reset_timeout_max=60.0),
+    Timeout(0.5),
+]
 PASSING: list[Storm] = list(STORMS.values())
 
 
@@ -45,17 +50,23 @@ async def run(
     proxy.heal()
 
 
+@pytest.fixture(params=["client", "pool"])
+def make(request: pytest.FixtureRequest, side: Side) -> Any:
+    """Makes clients: of ours, and of redis-py's over a pool of ours."""
+    return side.client if request.param == "client" else side.over_pool
+
+
 def weather_of(kind: type[Workload]) -> Weather:
     return SQUALLS if kind.takes_refusals else Weather(cuts=SQUALLS.cuts, handshake_cuts=SQUALLS.handshake_cuts)
 
 
 @pytest.mark.parametrize("kind", WRITES.values(), ids=list(WRITES))
 async def test_through_faults_at_every_stage(
-    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
+    side: Side, make: Any, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
 ) -> None:
     with straight_to(server) as straight:
         workload = kind(side, straight)
-        client = side.client(proxy.url, max_connections=CONNECTIONS, socket_timeout=0.5)
+        client = make(proxy.url, max_connections=CONNECTIONS, policies=DEFAULTS)
         await run(side, workload, client, proxy, weather_of(kind), 40, seed=1)
         workload.check()
         counts = workload.book.counts
@@ -64,11 +75,11 @@ async def test_through_faults_at_every_stage(
 
 @pytest.mark.parametrize("kind", WRITES.values(), ids=list(WRITES))
 async def test_through_passing_storms(
-    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
+    side: Side, make: Any, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
 ) -> None:
     with straight_to(server) as straight:
         workload = kind(side, straight)
-        client = side.client(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
+        client = make(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
         async with storms(proxy, PASSING, seed=2):
             await run(side, workload, client, proxy, Weather(), 60, seed=2)
         workload.check()
@@ -77,11 +88,11 @@ async def test_through_passing_storms(
 
 @pytest.mark.parametrize("kind", READS.values(), ids=list(READS))
 async def test_no_read_fails_while_faults_pass(
-    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
+    side: Side, make: Any, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload]
 ) -> None:
     with straight_to(server) as straight:
         workload = kind(side, straight)
-        client = side.client(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
+        client = make(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
         async with storms(proxy, PASSING, seed=3):
             await run(side, workload, client, proxy, weather_of(kind), 60, seed=3)
         workload.check()

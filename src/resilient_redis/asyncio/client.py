@@ -31,6 +31,7 @@ from resilient_redis.pool.aio_pool import ResilientConnectionPool
 from resilient_redis.pool.priority import Priority
 from resilient_redis.transport.adopt import adopt, no_async_redis_retries
 from resilient_redis.transport.aio_surfaces import CommandSurface, ReadBackSurface
+from resilient_redis.transport.lean import serves
 
 
 class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # type: ignore[misc] # redis-py's own bases disagree
@@ -89,7 +90,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
 
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
-        self._commands = CommandSurface(now, observed)
+        lean = observed and serves(self, ResilientConnectionPool, redis.asyncio.Redis)
+        self._commands = CommandSurface(now, observed, lean)
         fork.renew(self, _single_conn_lock=asyncio.Lock, _usage_lock=asyncio.Lock)
 
     @classmethod

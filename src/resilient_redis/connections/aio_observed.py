@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio.connection as stock
 import redis.exceptions as rx
+from redis._parsers import _AsyncHiredisParser
+from redis.utils import HIREDIS_AVAILABLE
 
 from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
 from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, STAGES, current_attempt
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
+from resilient_redis.connections.overdue import Overdue
 from resilient_redis.connections.replies_due import RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
@@ -30,7 +33,7 @@ else:
     Base = object
 
 
-class ObservedConnection(RepliesDue, Kept, Session, Base):
+class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
     """Mixin: marks borrowing and sending on the current attempt."""
 
     _aside = 0  # > 0 while the handshake or a health check writes: that is not the command yet
@@ -42,6 +45,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
     server_id: int | None = None  # the server's number of this connection, for a fence
     opened = 0.0  # reading of the system's monotonic clock
     _address = ""
+    lean = False  # nothing about it is unusual: it may be written to and read from directly
     _shook = False  # the last dial got as far as the handshake
 
     @property
@@ -153,6 +157,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
 
     async def _introduce(self) -> None:
         """Learn the server's number of this connection; HELLO has told it already."""
+        self.lean = _is_usual(self)
         self.opened = time.monotonic()
         ask = getattr(self._writer, "get_extra_info", None)  # fakeredis has none
         self._address = fencing.address_of(ask and ask("socket"))
@@ -285,6 +290,17 @@ async def _share(dial: asyncio.Task[None]) -> None:
         raise
 
 
+def _is_usual(connection: Any) -> bool:
+    """Hiredis on both ways over asyncio's own streams, and nothing of redis-py's to do in between."""
+    if not HIREDIS_AVAILABLE or connection.health_check_interval:
+        return False
+    parts = (type(connection._parser), type(connection._reader), connection.encoder.encoding.lower())
+    usual = (_AsyncHiredisParser, asyncio.StreamReader, "utf-8")
+    reads = {vars(cls).get("read_response") for cls in type(connection).__mro__[2:]}
+    return parts == usual and type(connection._writer) is asyncio.StreamWriter and reads - {None} <= _STOCK_READS
+
+
+_STOCK_READS = {vars(cls)["read_response"] for cls in stock.AbstractConnection.__mro__ if "read_response" in vars(cls)}
 _STOCK_SENDS = (stock.AbstractConnection.send_packed_command, stock.AbstractConnection.send_command)
 
 

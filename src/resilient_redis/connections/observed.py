@@ -261,7 +261,7 @@ def _is_usual(connection: Any) -> bool:
         return False
     parts = (type(connection._parser), type(connection._command_packer), type(connection._sock))
     usual = (_HiredisParser, redis.connection.HiredisRespSerializer, DeadlineSocket)
-    reads = {getattr(cls, "read_response", None) for cls in type(connection).__mro__[2:]}
+    reads = {vars(cls).get("read_response") for cls in type(connection).__mro__[2:]}
     return parts == usual and reads - {None} <= _STOCK_READS
 
 

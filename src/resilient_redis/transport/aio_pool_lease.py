@@ -100,10 +100,11 @@ class Lease(LeaseBase):
             return await self._wait(do)
         errand.lease, errand.do, errand.fail, errand.counted = self, do, fail, with_failure_count
         errand.stateful = self._stays
-        loss = self._loss()
-        if loss is not None:
-            await fail(*errand.arguments(loss))
-            raise loss
+        try:
+            self._refuse_if_lost()
+        except rx.ConnectionError as loss:
+            await fail(*errand.arguments(loss))  # a pipeline's WATCH is over
+            raise
         if current_attempt.get() is not None:
             return await self._once_for_another(errand)
         if self._pinned and errand.kind is not PUBSUB:
@@ -241,8 +242,7 @@ class Lease(LeaseBase):
         if inside.get() is self:
             await self._held.connect()
         elif not self.is_connected:
-            if (loss := self._loss()) is not None:
-                raise loss
+            self._refuse_if_lost()
             errand = Errand(PUBSUB, "CONNECT" if self._held is None else "RECONNECT", lease=self, do=_nothing)
             if current_attempt.get() is not None:
                 await self._once_for_another(errand)
@@ -298,7 +298,8 @@ class Lease(LeaseBase):
         """The connection to send on."""
         if inside.get() is not self and not self.is_connected:
             if self._held is not None and not self._callbacks:
-                raise self._loss() or rx.ConnectionError("the connection is lost; borrow another one")
+                self._refuse_if_lost()
+                raise rx.ConnectionError("the connection is lost; borrow another one")
             await self.connect()
             self._kept = True
         return self._held

@@ -14,7 +14,9 @@ from resilient_redis.calls import NO_DEADLINE, Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.transport.adopt import adopt
+from resilient_redis.transport.aio_lean import STOCK, exchange_lean
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
+from resilient_redis.transport.lean import NAMES, is_usual, learn
 from resilient_redis.transport.renewal import arenew, leads_astray
 from resilient_redis.transport.replies import Refused, as_redis_says_it
 
@@ -60,9 +62,15 @@ class CommandSurface:
     It does not keep the client: the client keeps it, and must go when nobody else keeps it.
     """
 
-    def __init__(self, now: Now, observed: bool) -> None:
+    def __init__(self, now: Now, observed: bool, lean: bool = False) -> None:
         self._now = now
         self._observed = observed
+        self._lean = lean
+
+    @staticmethod
+    def _may_be_lean(options: dict[str, Any]) -> bool:
+        # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
+        return redis.asyncio.Redis.execute_command is STOCK and is_usual(options)
 
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe a command."""
@@ -71,12 +79,19 @@ class CommandSurface:
         return command_call(words, options, marks, stateful=client.single_connection_client)
 
     async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
-        """Send it by redis-py's own path, so that its callbacks, metrics and instrumentors keep working."""
+        """Send it: directly if it is ordinary, else by redis-py's own path.
+
+        Its metrics and instrumentors that wrap ``execute_command`` take the latter.
+        """
         client, words = args
-        allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
-        attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
-        # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
         try:
+            if self._lean:
+                if words[0] not in NAMES:
+                    learn(words[0])
+                elif behind is None and not client.single_connection_client and self._may_be_lean(options):
+                    return await exchange_lean(self._now, client, words, options, deadline)
+            allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
+            attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
             return await exchange(attempt, words[0], redis.asyncio.Redis.execute_command, client, *words, **options)
         except rx.RedisError as error:
             if leads_astray(error):

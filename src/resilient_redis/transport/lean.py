@@ -29,6 +29,7 @@ except ImportError:  # then no connection is lean
     pack_command = NOT_ENOUGH_DATA = None  # type: ignore[assignment]
 
 pack: Any = pack_command
+NOT_ENOUGH: Any = NOT_ENOUGH_DATA
 
 NAMES: set[Any] = set()
 """Command names, as callers write them, that were seen to be ordinary on redis-py's path, and may be lean."""
@@ -41,6 +42,11 @@ PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
 
 STOCK = redis.Redis.execute_command
 _OVERRIDABLE = ("_execute_command", "_send_command_parse_response", "parse_response")
+
+
+def is_usual(options: dict[str, Any]) -> bool:
+    """The reply is to be read as ever, and nobody counts."""
+    return not (options and (NEVER[0] in options or NEVER[1] in options)) and not metrics_are_on()
 
 
 def serves(client: Any, pool_type: type[Any], stock: type[Any]) -> bool:
@@ -80,6 +86,13 @@ def packed(words: tuple[Any, ...]) -> Any:
             raise rx.DataError(error) from error
 
 
+def without_keys(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are for the callback; ``keys`` is for redis-py's cache alone."""
+    if "keys" not in options:
+        return options
+    return {} if len(options) == 1 else {name: value for name, value in options.items() if name != "keys"}
+
+
 def exchange_lean(
     now: Callable[[], float], client: Any, words: tuple[Any, ...], options: dict[str, Any], deadline: float
 ) -> Any:
@@ -107,9 +120,7 @@ def exchange_lean(
         callback = client.response_callbacks.get(words[0])
         if callback is None:
             return reply
-        if "keys" in options:  # for redis-py's cache alone
-            options = {name: value for name, value in options.items() if name != "keys"}
-        return callback(reply, **options)
+        return callback(reply, **without_keys(options))
     except builtins.TimeoutError as error:  # out of time in a queue of ours, or before it was sent
         late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
         attempt.stamp(late)
@@ -159,7 +170,7 @@ def _read(parser: Any, sock: Any, raw: Any, attempt: Attempt) -> Any:
         sock.owed = False
         reader.feed(buffer, 0, count)
         reply = reader.gets()
-        while reply is not NOT_ENOUGH_DATA:
+        while reply is not NOT_ENOUGH:
             if reply.__class__ in PLAIN or not is_push(parser, reply):
                 return reply
             parser.handle_push_response(reply)

@@ -145,10 +145,12 @@ class LeaseBase:
         session = None if held is None else getattr(getattr(held, "_conn", held), "session", None)
         self._state = None if session == _SUBSCRIBED else session  # a pub/sub subscribes again
 
-    def _loss(self) -> Exception | None:
-        """The error for one whose connection is lost, and with it what it had made of it."""
-        if self._state is None or self._held is None or self.is_connected:
-            return None
+    def _refuse_if_lost(self) -> None:
+        """Nobody who had made something of a connection gets another one for it."""
+        if self._state is not None and self._held is not None and not self.is_connected:
+            raise self._loss()
+
+    def _loss(self) -> Exception:
         error: Any = rx.ConnectionError(
             f"the connection that held this state ({self._state}) is lost, and another one does not have it; "
             "begin again with a new client or pipeline"

@@ -15,7 +15,7 @@ from resilient_redis.commands.traits import BLOCKING, blocking_time, command_nam
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
-from resilient_redis.transport.lean import NAMES, NEVER, STOCK, exchange_lean, learn, metrics_are_on
+from resilient_redis.transport.lean import NAMES, STOCK, exchange_lean, is_usual, learn
 from resilient_redis.transport.renewal import leads_astray, renew
 from resilient_redis.transport.replies import Refused, as_redis_says_it
 
@@ -43,13 +43,6 @@ def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: A
     return reply
 
 
-def _is_usual(options: dict[str, Any]) -> bool:
-    """Nobody looks on, and the reply is to be read as ever."""
-    if redis.Redis.execute_command is not STOCK or metrics_are_on():
-        return False
-    return not options or not (NEVER[0] in options or NEVER[1] in options)
-
-
 class CommandSurface:
     """Single commands. ``args`` is the client and the command's words.
 
@@ -60,6 +53,11 @@ class CommandSurface:
         self._now = now
         self._observed = observed
         self._lean = lean
+
+    @staticmethod
+    def _may_be_lean(options: dict[str, Any]) -> bool:
+        # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
+        return redis.Redis.execute_command is STOCK and is_usual(options)
 
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe a command."""
@@ -77,11 +75,10 @@ class CommandSurface:
             if self._lean:
                 if words[0] not in NAMES:
                     learn(words[0])
-                elif behind is None and client.connection is None and _is_usual(options):
+                elif behind is None and client.connection is None and self._may_be_lean(options):
                     return exchange_lean(self._now, client, words, options, deadline)
             allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
             attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
-            # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
             return exchange(attempt, words[0], redis.Redis.execute_command, client, *words, **options)
         except rx.RedisError as error:
             if leads_astray(error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from typing import Any
@@ -67,22 +68,38 @@ async def test_a_gap_is_told_in_order_and_once(
 
 @pytest.mark.parametrize("protocol", [2, 3])
 async def test_what_is_published_once_the_gap_is_told_arrives(
-    face: Any, proxy: FaultProxy, server: EmbeddedServer, protocol: int
+    face: Any, server: EmbeddedServer, peer: Any, protocol: int
 ) -> None:
     """The gap is told when the server has confirmed: who loads anew in the handler misses nothing after that."""
-    client = face.client(proxy.url, protocol=protocol, policies=QUICK)
+    lines: list[socket.socket] = []
+
+    def slow_line(sock: socket.socket) -> None:
+        """Passes everything on, requests a moment late: SUBSCRIBE arrives well after it was sent."""
+        with socket.create_connection((server.host, server.port)) as upstream:
+            lines.append(sock)
+            back = threading.Thread(target=_pass_on, args=(upstream, sock, 0.0), daemon=True)
+            back.start()
+            _pass_on(sock, upstream, 0.02)
 
     def load_anew(_gap: SubscriptionGap) -> None:
         server.execute("PUBLISH", "z", "published in the handler")
 
+    client = face.client(f"redis://127.0.0.1:{peer(slow_line).port}", protocol=protocol, policies=QUICK)
     pubsub = face.keep(client.pubsub(gap_handler=load_anew))
-    names = [f"channel{number}" for number in range(50)]
-    await face.run(pubsub.subscribe, *names)
-    await face.run(pubsub.subscribe, "z")
-    await settled(face, pubsub, 51)
-    proxy.delay(0.05)  # so that the confirmations come later than they are asked for
-    proxy.cut_all()
+    await face.run(pubsub.subscribe, "a")
+    await face.run(pubsub.psubscribe, "z*")
+    await settled(face, pubsub, 2)
+    for line in lines:
+        line.shutdown(socket.SHUT_RDWR)
     assert (await next_message(face, pubsub))["data"] == b"published in the handler"
+
+
+def _pass_on(source: socket.socket, target: socket.socket, delay: float) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            time.sleep(delay)
+            target.sendall(data)
+        target.shutdown(socket.SHUT_RDWR)
 
 
 async def test_shard_channels_and_handlers_come_back(face: Any, proxy: FaultProxy, server: EmbeddedServer) -> None:

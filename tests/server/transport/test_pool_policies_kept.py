@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import random
 from typing import Any
 
@@ -12,6 +14,7 @@ import redis
 from resilient_redis import Bulkhead, CircuitBreaker, CircuitOpenError, Fallback, Retry, Timeout
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 from resilient_redis.testing.servers import free_port
+from resilient_redis.transport.lease_base import LeaseBase
 
 pytestmark = pytest.mark.server
 
@@ -184,6 +187,31 @@ async def test_a_single_connection_client_is_refused_by_an_open_circuit(
 
 
 # --- nothing is lost --------------------------------------------------------------------------------------------
+
+
+async def test_a_failed_call_leaves_no_lease_for_the_garbage_collector(
+    face: Any, client_of: Any, proxy: FaultProxy
+) -> None:
+    client = client_of(proxy.url, [CircuitBreaker(fail_max=9)])
+
+    async def fail() -> None:
+        for call in (lambda: client.get("k"), lambda: client.pipeline().incr("n").execute()):
+            with contextlib.suppress(redis.ConnectionError):
+                reply = call()
+                if face.name == "asyncio":
+                    await reply
+
+    proxy.cut_after_request(None, commands=["GET", "MULTI"])
+    await fail()
+    gc.collect()
+    gc.disable()
+    try:
+        await fail()
+        client.connection_pool.breakers["circuit_breaker"].isolate()
+        await fail()
+        assert [one for one in gc.get_objects() if isinstance(one, LeaseBase)] == []
+    finally:
+        gc.enable()
 
 
 async def test_no_reply_goes_astray_and_no_connection_is_lost_under_timeouts_and_cuts(

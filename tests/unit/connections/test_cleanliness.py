@@ -228,7 +228,7 @@ def test_the_timeout_is_as_it_was(make: Any, kind: str) -> None:
     sock = rig.connection._sock
     assert isinstance(sock, DeadlineSocket)
     assert absorb(rig.connection) == "partial"
-    assert sock.gettimeout() == sock._sock.gettimeout() == 5
+    assert sock.gettimeout() == sock.raw.gettimeout() == 5
 
 
 @pytest.mark.parametrize("kind", RESP3)
