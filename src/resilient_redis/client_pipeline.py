@@ -64,7 +64,6 @@ class ResilientPipeline(redis.client.Pipeline):
 
     def annotate_exception(self, exception: Any, number: int, command: Any) -> None:
         """Say which command failed, without the keys and values that redis-py puts into the message."""
-        exception._word = str(exception.args[0]).split(" ", 1)[0]  # for `classify`: it is no longer in front
         message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"
         exception.args = (message, *exception.args[1:])
 

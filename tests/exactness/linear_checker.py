@@ -59,23 +59,26 @@ def is_linearizable(history: Iterable[Operation], step: Step, start: Hashable) -
                 continue
             if not one.known and after == state:
                 continue  # as good as never
-            end = (done | 1 << place, after)
+            end = (_past(operations, done | 1 << place), after)
             if end not in tried:
                 tried.add(end)
                 open_ends.append(end)
     return False
 
 
+def _past(operations: list[Operation], done: int) -> int:
+    """``done``, with the echoes that are too late now: whether they were heard makes no difference any more."""
+    latest_call = max(one.called for place, one in enumerate(operations) if done >> place & 1)
+    too_late = sum(1 << place for place, one in enumerate(operations) if one.echo and one.answered < latest_call)
+    return done | too_late
+
+
 def _next_ones(operations: list[Operation], done: int) -> list[int]:
     """Those that may be next: nothing else that is still to come was answered before they were called."""
     to_come = [(place, one) for place, one in enumerate(operations) if not done >> place & 1]
     first_answer = min((one.answered for _, one in to_come if one.known), default=math.inf)
-    latest_call = max((one.called for place, one in enumerate(operations) if done >> place & 1), default=-math.inf)
-    places = [
-        place for place, one in to_come if one.called <= first_answer and (not one.echo or one.answered >= latest_call)
-    ]
     # The unknown ones first: they are taken from the end, so answered ones are tried before them.
-    return sorted(places, key=lambda place: operations[place].known)
+    return sorted((place for place, one in to_come if one.called <= first_answer), key=lambda at: operations[at].known)
 
 
 def unexplained(history: Iterable[Operation], step: Step, start: Hashable) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import redis
 from both_sides import Side, TaskSide, ThreadSide, chance_of
+from late_relay import LateRelay
 
-from resilient_redis import Timeout
+from resilient_redis import Retry, Timeout
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 
 pytestmark = pytest.mark.server
@@ -42,6 +43,11 @@ def slow_proxy(server: EmbeddedServer, proxy: FaultProxy) -> FaultProxy:
 
 def value_of(key: int) -> bytes:
     return f"v{key}".encode() * (200 if key % 10 == 0 else 1)
+
+
+def patience(chance: random.Random) -> float:
+    """Seconds that a caller waits; some wait long enough on any machine."""
+    return 10.0 if chance.random() < 0.3 else chance.uniform(0.0005, 16 * SLOW)
 
 
 async def ask(side: Side, client: Any, chance: random.Random, seen: Counter[str]) -> None:
@@ -87,13 +93,13 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
 
 async def test_tasks_cancelled_at_random(server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int) -> None:
     side, seen = TaskSide(), Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(5)])
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(10)])
 
     async def work(worker: int) -> None:
         chance = chance_of(1, worker)
         for _ in range(25):
             task = asyncio.create_task(ask(side, client, chance, seen))
-            await asyncio.wait([task], timeout=chance.uniform(0, 16 * SLOW))
+            await asyncio.wait([task], timeout=patience(chance))
             task.cancel()
             try:
                 await task
@@ -111,13 +117,13 @@ async def test_calls_timed_out_at_random(
     side: Side, server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int
 ) -> None:
     seen = Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(5)])
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(10)])
 
     async def work(worker: int) -> None:
         chance = chance_of(2, worker)
         for _ in range(25):
             try:
-                with client.overrides(timeout=chance.uniform(0.0005, 16 * SLOW)):
+                with client.overrides(timeout=patience(chance)):
                     await ask(side, client, chance, seen)
             except redis.RedisError as error:
                 seen["cut off" if hasattr(error, "delivery") else "unlabelled"] += 1
@@ -128,6 +134,50 @@ async def test_calls_timed_out_at_random(
     check(client, server, seen)
 
 
+async def tell(side: Side, client: Any, chance: random.Random, seen: Counter[str]) -> None:
+    """One write or read, whose reply is of a kind of its own; writes that are late are fenced off and repeated."""
+    key = chance.randrange(KEYS)
+    match chance.randrange(4):
+        case 0:
+            right = await side.do(client.set, f"k{key}", value_of(key)) is True
+        case 1:
+            right = await side.do(client.get, f"k{key}") == value_of(key)
+        case 2:
+            right = await side.do(client.mset, {f"k{key}": value_of(key), "other": 1}) is True
+        case _:
+            right = type(await side.do(client.rpush, f"list{key}", key)) is int
+    seen["right" if right else "wrong"] += 1
+
+
+async def test_tasks_cancelled_within_fences(server: EmbeddedServer, protocol: int) -> None:
+    side, seen = TaskSide(), Counter[str]()
+    with redis.Redis(host=server.host, port=server.port) as straight:
+        straight.mset({f"k{key}": value_of(key) for key in range(KEYS)})
+        straight.config_resetstat()
+    with LateRelay(server.port, seed=5, share=0.3, seconds=0.1, resets=0.3) as relay:
+        policies = [Retry(attempts=8, wait_initial=0.001, wait_max=0.002), Timeout(0.03)]
+        client = side.client(relay.url, max_connections=CONNECTIONS, protocol=protocol, policies=policies)
+
+        async def work(worker: int) -> None:
+            chance = chance_of(5, worker)
+            for _ in range(25):
+                task = asyncio.create_task(tell(side, client, chance, seen))
+                await asyncio.wait([task], timeout=10 if chance.random() < 0.4 else chance.uniform(0, 0.1))
+                task.cancel()
+                try:
+                    await task
+                except asyncio.CancelledError:
+                    seen["cut off"] += 1
+                except redis.RedisError as error:
+                    seen["failed" if hasattr(error, "delivery") else "unlabelled"] += 1
+
+        await side.together(work(worker) for worker in range(WORKERS))
+        await asyncio.sleep(0.2)
+        check(client, server, seen)
+        await side.close()
+    assert b"cmdstat_client|kill" in server.execute("INFO", "commandstats"), "no fence: this proves nothing"
+
+
 class Killed(BaseException):
     """Thrown into a thread from outside, as a signal handler or a debugger does."""
 
@@ -136,7 +186,7 @@ class Killed(BaseException):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 async def test_threads_killed_at_random(server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int) -> None:
     side, seen = ThreadSide(), Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(5)])
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(10)])
     over = threading.Event()
     guarded: dict[int, bool] = {}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 from integration_jobs import POLICIES
-from integration_kit import Heard, Weather, any_fault, assert_unknown, hidden
+from integration_kit import Heard, Weather, any_fault, assert_unknown, hidden, unhurried
 
 from resilient_redis import CircuitBreaker, CircuitOpenError, Fallback, ResilientConnectionPool, ResilientRedis
 from resilient_redis.testing import FaultProxy
@@ -116,3 +116,24 @@ class TestAnOutage:
         another = type(cache)(proxy.url, cache._params)  # as each thread of Django gets its own
         assert another.client.get_client().breakers["circuit_breaker"].state == "open"
         assert another.get("key") is None
+
+
+def test_djangos_own_backend_takes_a_pool_with_policies(proxy: FaultProxy, heard: Heard) -> None:
+    if not django_conf.settings.configured:
+        django_conf.settings.configure()
+    from django.test import override_settings
+
+    options = {"pool_class": "resilient_redis.ResilientConnectionPool", "policies": POLICIES, "max_lifetime": 0.1}
+    backend = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": proxy.url, "OPTIONS": options}
+    with override_settings(CACHES={"default": backend}):
+        cache = django_cache.caches["default"]
+        pool = cache._cache._get_connection_pool(write=True)
+        pool.events.add(heard)
+        with Weather(proxy, hidden("GET", "MGET")):
+            for name in unhurried([f"key{number}" for number in range(50)]):
+                cache.set(name, {"name": name})
+                assert cache.get(name) == {"name": name}
+        assert cache.add("count", 0)
+        assert cache.incr("count") == 1
+        pool.close()
+    assert heard.repeats > 0

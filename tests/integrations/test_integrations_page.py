@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import inspect
 import sys
 import types
@@ -44,7 +45,8 @@ def celery(page: Any) -> None:
     page["app"].close()
 
 
-def django_redis(page: Any) -> None:
+@contextlib.contextmanager
+def django_cache(page: Any) -> Iterator[Any]:
     from django.conf import settings
     from django.core.cache import caches
     from django.test import override_settings
@@ -54,7 +56,19 @@ def django_redis(page: Any) -> None:
     with override_settings(CACHES=page["CACHES"]):
         caches["default"].set("key", "value")
         assert caches["default"].get("key") == "value"
-        client = caches["default"].client.get_client()
+        yield caches["default"]
+
+
+def django(page: Any) -> None:
+    with django_cache(page) as cache:
+        pool = cache._cache._get_connection_pool(write=True)
+        assert pool.policies == tuple(page["POLICIES"])
+        pool.close()
+
+
+def django_redis(page: Any) -> None:
+    with django_cache(page) as cache:
+        client = cache.client.get_client()
         assert (type(client), client.policies) == (resilient_redis.ResilientRedis, tuple(page["POLICIES"]))
         client.connection_pool.close()
 
@@ -92,6 +106,7 @@ async def taskiq_redis(page: Any) -> None:
 CHECKS: dict[str, Callable[[Any], Any]] = {
     "rq": rq,
     "celery": celery,
+    "django": django,
     "django-redis": django_redis,
     "Flask-Session": flask_session,
     "Flask-Limiter": flask_limiter,

@@ -71,9 +71,13 @@ def differing(stock: Outcomes, ours: Outcomes) -> list[str]:
 def compare(stock: Outcomes, ours: Outcomes, mode: str, expected: list[Expected]) -> Comparison:
     """Sort the differences of one mode. An expectation is gone if its test ran, and passed with every parameter."""
     known = {test for one in expected if mode in one.modes for test in one.tests}
-    result = Comparison(passed=sum(one["outcome"] == "passed" for one in ours.values()))
-    for test in differing(stock, ours):
+    passed = [test for test, one in stock.items() if one["outcome"] == "passed"]
+    different = differing(stock, ours)
+    result = Comparison(passed=len(passed) - len(different))
+    for test in different:
         (result.explained if without_parameters(test) in known else result.unexpected).append(test)
-    ran = {without_parameters(test) for test, one in stock.items() if one["outcome"] == "passed"}
-    result.gone = sorted((known & ran) - {without_parameters(test) for test in result.explained})
+    result.gone = sorted(
+        (known & {without_parameters(test) for test in passed})
+        - {without_parameters(test) for test in result.explained}
+    )
     return result

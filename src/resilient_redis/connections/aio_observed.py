@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import contextvars
 import functools
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,14 @@ from redis.utils import HIREDIS_AVAILABLE
 
 from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
+from resilient_redis.connections.aio_cleanliness import dirt
 from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, STAGES, current_attempt
+from resilient_redis.connections.cleanliness import soil_of
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
+from resilient_redis.connections.moved import AsyncMovedMaster
 from resilient_redis.connections.overdue import Overdue
-from resilient_redis.connections.replies_due import RepliesDue
+from resilient_redis.connections.replies_due import TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -276,6 +280,9 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
             self.replies_due -= 1
             raise
         self.replies_due -= 1
+        if not self.replies_due and dirt(self) == "unread" and soil_of(self, self._reader) == "reply":
+            await self.disconnect(nowait=True)
+            raise rx.ConnectionError(TOO_MANY)
         return reply
 
 
@@ -313,7 +320,10 @@ def observed(cls: type[Any]) -> type[Any]:
         return cls
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls
-    return type(f"Observed{cls.__name__}", (ObservedConnection, cls), {"__module__": __name__})
+    sentinels = sys.modules.get("redis.asyncio.sentinel")  # whoever has such a connection has imported it
+    behind_sentinel = sentinels is not None and issubclass(cls, sentinels.SentinelManagedConnection)
+    bases = (ObservedConnection, AsyncMovedMaster, cls) if behind_sentinel else (ObservedConnection, cls)
+    return type(f"Observed{cls.__name__}", bases, {"__module__": __name__})
 
 
 def is_observed(cls: type[Any]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import socket
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +30,13 @@ from resilient_redis.connections.attempt import (
     Attempt,
     current_attempt,
 )
+from resilient_redis.connections.cleanliness import dirt, soil_of
 from resilient_redis.connections.deadline_socket import DeadlineSocket
 from resilient_redis.connections.fork_gate import CONNECTING, SHAKING_HANDS, fork_gate
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
-from resilient_redis.connections.replies_due import RepliesDue
+from resilient_redis.connections.moved import MovedMaster
+from resilient_redis.connections.replies_due import TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -246,6 +249,9 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
             self.replies_due -= 1
             raise
         self.replies_due -= 1
+        if not self.replies_due and dirt(self) == "unread" and soil_of(self, self._sock) == "reply":
+            self.disconnect()
+            raise rx.ConnectionError(TOO_MANY)
         return reply
 
     def look_at_failed_write(self, attempt: Attempt, sock: Any) -> None:
@@ -283,7 +289,10 @@ def observed(cls: type[Any]) -> type[Any]:
         return cls
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls
-    return type(f"Observed{cls.__name__}", (ObservedConnection, cls), {"__module__": __name__})
+    sentinels = sys.modules.get("redis.sentinel")  # whoever has such a connection has imported it
+    behind_sentinel = sentinels is not None and issubclass(cls, sentinels.SentinelManagedConnection)
+    bases = (ObservedConnection, MovedMaster, cls) if behind_sentinel else (ObservedConnection, cls)
+    return type(f"Observed{cls.__name__}", bases, {"__module__": __name__})
 
 
 def is_observed(cls: type[Any]) -> bool:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+TOO_MANY = "the server sent more replies than the pipeline has commands, so none of them can be trusted"
+
 
 class RepliesDue:
     """Mixin for connections, sync and asyncio.

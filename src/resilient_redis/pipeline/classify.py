@@ -108,9 +108,9 @@ def _redis_facts(call: Call, error: rx.RedisError) -> tuple[Kind, Delivery, Verd
     stamped = _stamped(error)
     word = _reply_word(error)
     if word in _DENIED:
-        return Kind.DENIED, _refused_unrun(call, error, stamped), Verdict.NEITHER
+        return Kind.DENIED, _refused_unrun(call, stamped), Verdict.NEITHER
     if word in _NOT_NOW:
-        return Kind.REFUSED, _refused_unrun(call, error, stamped), _NOT_NOW[word]
+        return Kind.REFUSED, _refused_unrun(call, stamped), _NOT_NOW[word]
     if isinstance(error, rx.MaxConnectionsError) or getattr(error, "pool_exhausted", False):
         return Kind.POOL_EXHAUSTED, "not_sent", Verdict.NEITHER
     if isinstance(error, (rx.TimeoutError, CallTimeoutError)):
@@ -128,29 +128,24 @@ def _redis_facts(call: Call, error: rx.RedisError) -> tuple[Kind, Delivery, Verd
     return Kind.COMMAND, _answered(call, error, stamped), Verdict.SUCCESS
 
 
-def _refused_unrun(call: Call, error: rx.RedisError, stamped: Delivery) -> Delivery:
+def _refused_unrun(call: Call, stamped: Delivery) -> Delivery:
     """A refusal that a server gives before it runs a command; a script or a pipeline may have run in part before."""
     if stamped == "not_sent":
         return stamped  # met in the handshake
     if call.target == "command":
         return "unknown" if call.name in _SCRIPTS else "rejected"
-    return "rejected" if _was_discarded(error) else stamped
+    return stamped  # the transport has seen all replies
 
 
 def _answered(call: Call, error: rx.RedisError, stamped: Delivery) -> Delivery:
     """Any other error reply: does it prove that nothing was applied?"""
-    if isinstance(error, rx.WatchError) or _was_discarded(error):
+    if isinstance(error, (rx.WatchError, rx.ExecAbortError)):
         return stamped if stamped == "not_sent" else "rejected"
     if call.target != "command" or not isinstance(error, rx.ResponseError):
         return stamped
     if isinstance(error, rx.NoScriptError) and call.name in ("EVALSHA", "EVALSHA_RO"):
         return "rejected"
     return "rejected" if error_proves_not_applied(call.name) else stamped
-
-
-def _was_discarded(error: BaseException) -> bool:
-    """EXECABORT: the transaction was thrown away whole. redis-py raises the error that led to it instead."""
-    return isinstance(error, rx.ExecAbortError) or isinstance(error.__context__, rx.ExecAbortError)
 
 
 def _reply_word(error: BaseException) -> str:
@@ -160,11 +155,11 @@ def _reply_word(error: BaseException) -> str:
             return word
     if isinstance(error, rx.AuthenticationError):
         return _word_of_authentication(str(error))
-    if isinstance(error, rx.ConnectionError) and isinstance(error.__context__, rx.ReadOnlyError):
-        return "READONLY"  # what redis-py's Sentinel connections make of it
-    if not isinstance(error, rx.ResponseError):
-        return ""
-    return getattr(error, "_word", "") or str(error).split(" ", 1)[0]
+    # Our connections and pipelines write it down where redis-py hides it: behind Sentinel, and in a pipeline's message.
+    written: str = getattr(error, "_word", "")
+    if written or not isinstance(error, rx.ResponseError):
+        return written
+    return str(error).split(" ", 1)[0]
 
 
 def _word_of_authentication(message: str) -> str:

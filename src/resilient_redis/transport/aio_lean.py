@@ -76,7 +76,10 @@ async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> An
         raise
     except Exception as error:
         await connection.disconnect(nowait=True)
-        raise _as_redis_says_it(error, connection, attempt) from error
+        told = _as_redis_says_it(error, connection, attempt)
+        if told is error:
+            raise
+        raise told from error
     except BaseException:
         await connection.disconnect(nowait=True)
         raise

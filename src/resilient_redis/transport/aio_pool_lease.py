@@ -124,10 +124,12 @@ class Lease(LeaseBase):
 
     async def do_once(self, errand: Errand) -> Any:
         """One attempt, inside the plan."""
+        await self._have_one()
         outer = inside.get()
         try:
             inside.set(self)
-            await self._have_one()
+            if self._callbacks:
+                await self._held.connect()  # in its place: a pub/sub has told it to subscribe again
             if errand.kind is PIPELINE:
                 self._reader = AsyncReplyReader(self._held)
             assert errand.do is not None
@@ -137,8 +139,8 @@ class Lease(LeaseBase):
                 note_delivery(errand.delivery_by(self._reader.errors))
             raise
         finally:
-            self._reader = None
             inside.set(outer)
+            self._reader = None
         self._succeeded(errand)
         return reply
 
@@ -197,14 +199,10 @@ class Lease(LeaseBase):
     # Borrowing and giving back
 
     async def _have_one(self) -> None:
-        """A connection that is open, and the right one."""
-        held = self._held
-        if held is None:
-            await self._borrow()
-        elif self._callbacks:
-            await held.connect()  # in its place: a pub/sub has told it to subscribe again
-        elif not self.is_connected:
+        """A connection that is open; a pub/sub's is opened again in its place."""
+        if self._held is not None and not self._callbacks and not self.is_connected:
             self.give_back()
+        if self._held is None:
             await self._borrow()
 
     async def _borrow(self) -> None:

@@ -17,7 +17,7 @@ def leads_astray(error: Exception) -> bool:
     """Does the error say that its connection leads to the wrong server?"""
     if isinstance(error, (rx.ReadOnlyError, rx.MasterDownError)):
         return True
-    return isinstance(error.__context__, rx.ReadOnlyError)  # redis-py's Sentinel connections make another of it
+    return getattr(error, "_word", "") == "READONLY"  # behind Sentinel it is another error: see `moved`
 
 
 def renew(pool: Any) -> None:

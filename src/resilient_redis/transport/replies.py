@@ -64,7 +64,8 @@ class ReplyReader:
         self.errors.append(None)
         return reply
 
-    def _keep(self, error: rx.ResponseError) -> rx.ResponseError:
+    def _keep(self, error: Any) -> Any:
+        error._word = str(error).split(" ", 1)[0]  # redis-py puts a sentence of its own before it
         self.errors.append(error)
         return error
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 Spoil = Callable[[socket.socket, bytes, "PoisonServer"], None]
 """Given the socket and the right reply: send something else."""
@@ -28,6 +28,8 @@ class PoisonServer:
         self.asked = threading.Event()
         """A spoiled reply was asked for."""
         self.go_on = threading.Event()
+        self.held: Any = None
+        """What a spoiled reply has kept back for now."""
 
     def serve(self, sock: socket.socket) -> None:
         """One connection, to its end."""
@@ -66,8 +68,11 @@ class PoisonServer:
             spoil, self.spoil = self.spoil, None
             self.asked.set()
             spoil(sock, reply, self)
+        elif self.held is not None and not reply.endswith(b"for d\r\n"):
+            self.held.sendall(reply)
         else:
-            sock.sendall(reply)
+            held, self.held = self.held, None
+            sock.sendall(reply if held is None else held.data + reply)
 
     def _reply(self, words: list[bytes], protocol: int) -> bytes:
         name = words[0].upper()
@@ -187,3 +192,30 @@ def in_pieces(sock: socket.socket, reply: bytes, _: PoisonServer) -> None:
     """In order, but a moment late, as are the replies to a long pipeline."""
     time.sleep(0.03)
     sock.sendall(reply)
+
+
+def push_beginning(sock: socket.socket, reply: bytes, _: PoisonServer) -> None:
+    """RESP3: something else behind it, of which only a part is here yet."""
+    sock.sendall(reply + b">2\r\n" + bulk(b"invalidate") + b"*1\r\n$1")
+    time.sleep(0.02)
+    sock.sendall(b"\r\nk\r\n")
+
+
+def held_back(spoil: Spoil) -> Spoil:
+    """What it sends leaves together with the replies to the requests behind it."""
+
+    def hold(sock: socket.socket, reply: bytes, server: PoisonServer) -> None:
+        server.held = _Held()
+        spoil(cast(socket.socket, server.held), reply, server)
+
+    return hold
+
+
+class _Held:
+    """Takes bytes, for later."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.data += data

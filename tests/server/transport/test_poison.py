@@ -192,6 +192,33 @@ async def test_a_reply_to_a_cancelled_task_reaches_nobody(
 
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("parser", ["hiredis", "python"])
+async def test_a_reply_too_many_in_the_midst_of_a_pipeline_fails_the_whole(
+    face: Any, spoiler: Any, parser: str, protocol: int
+) -> None:
+    """All that comes after it is shifted by one, and so what came before cannot be told from it."""
+    asker = make(face, spoiler, parser, protocol, "pipeline", False)
+    await asker.all_is_right()
+    spoiler.spoil = ps.held_back(ps.surplus)
+    with pytest.raises(redis.ConnectionError, match="more replies than") as raised:
+        await asker.ask("first", "bad", "c", "d")
+    assert raised.value.delivery == "unknown"  # type: ignore[attr-defined]
+    await asker.all_is_right()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("parser", ["hiredis", "python"])
+async def test_half_a_push_behind_the_replies_spoils_none_of_them(
+    face: Any, spoiler: Any, parser: str, kind: str
+) -> None:
+    asker = make(face, spoiler, parser, 3, kind, False)
+    await asker.all_is_right()
+    spoiler.spoil = ps.push_beginning
+    assert await asker.ask("first", "bad") == asker.right("first", "bad")
+    await asker.all_is_right()
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize("parser", ["hiredis", "python"])
 async def test_a_callback_that_fails_in_the_midst_of_a_pipeline_leaves_no_replies_behind(
     face: Any, spoiler: Any, parser: str, protocol: int
 ) -> None:

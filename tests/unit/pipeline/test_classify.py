@@ -94,11 +94,18 @@ def test_a_script_that_is_not_there_did_not_run() -> None:
     assert facts(rx.NoScriptError("No matching script."), "EVALSHA")[1] == "rejected"
 
 
-@pytest.mark.parametrize("error", [rx.ExecAbortError("discarded"), rx.ReadOnlyError("while queueing")])
-def test_a_transaction_that_was_thrown_away_was_not_applied(error: Exception) -> None:
-    error.__context__ = rx.ExecAbortError("discarded")
-    error.delivery = "unknown"  # type: ignore[attr-defined] # it was sent
-    assert facts(error, "TRANSACTION", "pipeline")[1] == "rejected"
+def test_a_transaction_that_was_thrown_away_was_not_applied() -> None:
+    assert facts(rx.ExecAbortError("discarded"), "TRANSACTION", "pipeline")[1] == "rejected"
+
+
+@pytest.mark.parametrize("earlier", [rx.ExecAbortError("x"), rx.ReadOnlyError("x")])
+def test_what_was_being_handled_when_the_call_was_made_says_nothing_about_it(earlier: Exception) -> None:
+    lost = rx.ConnectionError("lost")
+    lost.__context__ = earlier
+    assert facts(lost, "INCRBY")[:2] == (Kind.UNREACHABLE, "unknown")
+    refused = rx.OutOfMemoryError("no")
+    refused.__context__ = earlier
+    assert facts(refused, "PIPELINE", "pipeline")[:2] == (Kind.REFUSED, "unknown")
 
 
 def test_a_right_that_a_script_lacks_in_the_middle_leaves_its_fate_unknown() -> None:
@@ -107,7 +114,7 @@ def test_a_right_that_a_script_lacks_in_the_middle_leaves_its_fate_unknown() -> 
 
 def test_what_sentinel_connections_make_of_readonly_is_a_refusal() -> None:
     error = rx.ConnectionError("The previous master is now a slave")
-    error.__context__ = rx.ReadOnlyError("You can't write against a read only replica.")
+    error._word = "READONLY"  # type: ignore[attr-defined]
     assert facts(error, "SET") == (Kind.REFUSED, "rejected", NEITHER)
 
 
