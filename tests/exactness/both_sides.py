@@ -41,6 +41,7 @@ class Side:
     Client: Any
     Stock: Any
     Pool: Any
+    StockPool: Any
     retry_class: Any
 
     def __init__(self) -> None:
@@ -48,17 +49,18 @@ class Side:
 
     def client(self, url: str, **options: Any) -> Any:
         """One of ours; closed at the end."""
-        return self._keep(self.Client.from_url(url, **options))
+        return self.keep(self.Client.from_url(url, **options))
 
     def over_pool(self, url: str, **options: Any) -> Any:
         """redis-py's own over a pool of ours that has the policies."""
-        return self._keep(self.Stock(connection_pool=self.Pool.from_url(url, **options)))
+        return self.keep(self.Stock(connection_pool=self.Pool.from_url(url, **options)))
 
     def stock(self, url: str, *, retries: int = 0, **options: Any) -> Any:
         """redis-py's own, repeating so many times."""
-        return self._keep(self.Stock.from_url(url, retry=self.retry_class(NoBackoff(), retries), **options))
+        return self.keep(self.Stock.from_url(url, retry=self.retry_class(NoBackoff(), retries), **options))
 
-    def _keep(self, client: Any) -> Any:
+    def keep(self, client: Any) -> Any:
+        """Close it at the end."""
         self._made.append(client)
         return client
 
@@ -89,6 +91,7 @@ class ThreadSide(Side):
     Client = resilient_redis.ResilientRedis
     Stock = redis.Redis
     Pool = resilient_redis.ResilientConnectionPool
+    StockPool = redis.ConnectionPool
     retry_class = redis.retry.Retry
 
     async def transaction(self, client: Any, body: Callable[[Any], Work], *keys: str) -> Any:
@@ -125,6 +128,7 @@ class TaskSide(Side):
     Client = resilient_redis.asyncio.ResilientRedis
     Stock = redis.asyncio.Redis
     Pool = resilient_redis.asyncio.ResilientConnectionPool
+    StockPool = redis.asyncio.ConnectionPool
     retry_class = redis.asyncio.retry.Retry
 
     async def transaction(self, client: Any, body: Callable[[Any], Work], *keys: str) -> Any:

@@ -1,4 +1,4 @@
-"""A call made while another error is being handled: that error is not its own, and proves nothing about it."""
+"""Errors of others, met on the way of a command: they are not the server's answer to it, and prove nothing about it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import redis
 from both_sides import Side
 
-from resilient_redis import Retry
+from resilient_redis import CircuitOpenError, PoolTimeoutError, Retry
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 
 pytestmark = pytest.mark.server
@@ -85,4 +85,35 @@ async def test_a_lost_exec_in_a_handler_is_unknown(
     except redis.RedisError:
         with pytest.raises(redis.ConnectionError) as caught:
             await side.do(pipe.execute)
+    assert (caught.value.delivery, straight.get("n")) == ("unknown", b"1")
+
+
+MADE_BY_A_CALLBACK = [
+    redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
+    redis.exceptions.ReadOnlyError("You can't write against a read only replica."),
+    redis.exceptions.DataError("Invalid input"),
+    redis.exceptions.MaxConnectionsError("Too many connections"),
+    CircuitOpenError("another server's circuit is open"),
+    PoolTimeoutError("another pool is exhausted"),
+]
+
+
+@pytest.mark.parametrize("made", MADE_BY_A_CALLBACK, ids=lambda error: type(error).__name__)
+async def test_an_error_of_a_response_callback_comes_after_the_effect(
+    side: Side, server: EmbeddedServer, straight: redis.Redis, made: Exception
+) -> None:
+    """It may do other work, on other servers. The command itself has been applied by then."""
+    client = side.client(server.url, policies=[Retry(attempts=3, wait_initial=0, wait_max=0, retry_rejected=True)])
+    calls = 0
+
+    def callback(reply: Any, **_: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise made
+        return reply
+
+    client.set_response_callback("INCRBY", callback)
+    with pytest.raises(type(made)) as caught:
+        await side.do(client.incr, "n")
     assert (caught.value.delivery, straight.get("n")) == ("unknown", b"1")

@@ -76,8 +76,6 @@ def compare(stock: Outcomes, ours: Outcomes, mode: str, expected: list[Expected]
     result = Comparison(passed=len(passed) - len(different))
     for test in different:
         (result.explained if without_parameters(test) in known else result.unexpected).append(test)
-    result.gone = sorted(
-        (known & {without_parameters(test) for test in passed})
-        - {without_parameters(test) for test in result.explained}
-    )
+    ran, still = ({without_parameters(test) for test in tests} for tests in (passed, different))
+    result.gone = sorted((known & ran) - still)
     return result

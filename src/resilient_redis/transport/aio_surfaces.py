@@ -85,11 +85,9 @@ class CommandSurface:
         """
         client, words = args
         try:
-            if self._lean:
-                if words[0] not in NAMES:
-                    learn(words[0])
-                elif behind is None and not client.single_connection_client and self._may_be_lean(options):
-                    return await exchange_lean(self._now, client, words, options, deadline)
+            known = self._lean and (words[0] in NAMES or learn(words[0]))
+            if known and behind is None and not client.single_connection_client and self._may_be_lean(options):
+                return await exchange_lean(self._now, client, words, options, deadline)
             allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
             attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
             return await exchange(attempt, words[0], redis.asyncio.Redis.execute_command, client, *words, **options)

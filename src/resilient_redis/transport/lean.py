@@ -56,11 +56,13 @@ def serves(client: Any, pool_type: type[Any], stock: type[Any]) -> bool:
     return pack is not None and isinstance(pool, pool_type) and getattr(pool, "cache", None) is None and not any(own)
 
 
-def learn(name: Any) -> None:
-    """A command went redis-py's way; may the next one of this name be lean?"""
+def learn(name: Any) -> bool:
+    """May commands of this name be lean, now that redis-py's path may have seen one?"""
     text = name.decode("latin-1") if isinstance(name, bytes) else name
     if name in ORDINARY and name not in BLOCKING and " " not in text and not text.upper().startswith("HIMPORT"):
         NAMES.add(name)
+        return True
+    return False
 
 
 def metrics_are_on() -> bool:

@@ -72,11 +72,9 @@ class CommandSurface:
         """
         client, words = args
         try:
-            if self._lean:
-                if words[0] not in NAMES:
-                    learn(words[0])
-                elif behind is None and client.connection is None and self._may_be_lean(options):
-                    return exchange_lean(self._now, client, words, options, deadline)
+            known = self._lean and (words[0] in NAMES or learn(words[0]))
+            if known and behind is None and client.connection is None and self._may_be_lean(options):
+                return exchange_lean(self._now, client, words, options, deadline)
             allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
             attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
             return exchange(attempt, words[0], redis.Redis.execute_command, client, *words, **options)
