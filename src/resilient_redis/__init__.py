@@ -31,6 +31,7 @@ from resilient_redis.policies import (
 from resilient_redis.pool.health import PoolHealth
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.pool.priority import priority
+from resilient_redis.pool.sentinel import ResilientSentinelConnectionPool
 from resilient_redis.pool.shutdown import close_on_signals
 from resilient_redis.pool.sizing import PoolSize, pool_size
 from resilient_redis.pool.stats import PoolStats
@@ -65,6 +66,7 @@ __all__ = [
     "ResiliencePipeline",
     "ResilientConnectionPool",
     "ResilientRedis",
+    "ResilientSentinelConnectionPool",
     "Retry",
     "Timeout",
     "close_on_signals",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from both_sides import SIDES, Side
@@ -19,6 +20,12 @@ async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
         yield side
     finally:
         await side.close()
+
+
+@pytest.fixture(params=["client", "pool"])
+def make(request: pytest.FixtureRequest, side: Side) -> Any:
+    """Makes clients: of ours, and of redis-py's over a pool of ours."""
+    return side.client if request.param == "client" else side.over_pool
 
 
 @pytest.fixture(autouse=True)

@@ -175,44 +175,6 @@ class ScriptPipelines(Workload):
         self.book.check(self.listed("b"))
 
 
-class Pops(Workload):
-    name = "LPOP"
-
-    def prepare(self, operations: int) -> None:
-        self.filled = [f"job{number}" for number in range(operations)]
-        self.straight.rpush("list", *self.filled)
-
-    async def one(self, client: Any, unique: str) -> None:
-        await self.book.note(unique, lambda: self.side.do(client.lpop, "list"))
-
-    def check(self) -> None:
-        assert self.book.unlabelled == []
-        had = Counter(reply.decode() for reply in self.book.replies.values() if reply)
-        left = self.listed("list")
-        assert (had + left).most_common(1)[0][1] == 1, "one element was popped twice, or popped and there"
-        lost = set(self.filled) - set(had) - set(left)
-        assert len(lost) <= len(self.book.of("unknown")), f"{len(lost)} elements lost"
-
-
-class Claims(Workload):
-    """Each key is fought for by all workers."""
-
-    name = "SET NX"
-
-    async def one(self, client: Any, unique: str) -> None:
-        key = "claim:" + unique.partition(":")[2]
-        await self.book.note(unique, lambda: self.side.do(client.set, key, unique, nx=True))
-
-    def check(self) -> None:
-        assert self.book.unlabelled == []
-        holders = {key.decode(): self.straight.get(key).decode() for key in self.straight.keys("claim:*")}
-        for unique, reply in self.book.replies.items():
-            mine = holders.get("claim:" + unique.partition(":")[2]) == unique
-            assert mine is bool(reply), f"{unique} was told {reply}, and the key is {'its' if mine else 'not its'} own"
-        for holder in holders.values():
-            assert self.book.fates[holder] in ("acknowledged", "unknown"), f"{holder} was never sent, and holds its key"
-
-
 class Watched(Workload):
     """``transaction()``: read, add one, and put a name to it."""
 
@@ -331,23 +293,3 @@ class ReadTransactions(Reads):
 
     async def _read(self, client: Any, number: int) -> None:
         await self._read_both(client, number, transaction=True)
-
-
-READS: dict[str, type[Workload]] = {kind.name: kind for kind in (Reads, ReadTransactions)}
-WRITES: dict[str, type[Workload]] = {
-    kind.name: kind
-    for kind in (
-        Increments,
-        Pushes,
-        Scripts,
-        RegisteredScripts,
-        Transactions,
-        Pipelines,
-        PipelineReplies,
-        ScriptPipelines,
-        Pops,
-        Claims,
-        Watched,
-        Sections,
-    )
-}

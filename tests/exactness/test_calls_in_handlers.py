@@ -44,9 +44,9 @@ def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
 
 @pytest.mark.parametrize("fault", ["half_reply", "cut_after_request"])
 async def test_a_lost_reply_in_a_handler_is_unknown(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, earlier: Exception, fault: str
+    side: Side, make: Any, proxy: FaultProxy, straight: redis.Redis, earlier: Exception, fault: str
 ) -> None:
-    client = side.client(proxy.url, policies=THRICE)
+    client = make(proxy.url, policies=THRICE)
     await side.do(client.ping)
     proxy.inject(fault)
     try:
@@ -58,9 +58,9 @@ async def test_a_lost_reply_in_a_handler_is_unknown(
 
 
 async def test_a_pipeline_done_in_part_in_a_handler_is_not_repeated(
-    side: Side, server: EmbeddedServer, straight: redis.Redis, earlier: Exception
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis, earlier: Exception
 ) -> None:
-    client = side.client(server.url, policies=THRICE)
+    client = make(server.url, policies=THRICE)
     straight.rpush("jobs", "a", "b", "c")
     straight.config_set("maxmemory", 1)
     pipe = client.pipeline(transaction=False)
@@ -75,9 +75,9 @@ async def test_a_pipeline_done_in_part_in_a_handler_is_not_repeated(
 
 
 async def test_a_lost_exec_in_a_handler_is_unknown(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, earlier: Exception
+    side: Side, make: Any, proxy: FaultProxy, straight: redis.Redis, earlier: Exception
 ) -> None:
-    pipe = side.client(proxy.url, policies=THRICE).pipeline()
+    pipe = make(proxy.url, policies=THRICE).pipeline()
     pipe.incr("n")
     proxy.half_reply(commands=["EXEC"])
     try:
@@ -100,10 +100,10 @@ MADE_BY_A_CALLBACK = [
 
 @pytest.mark.parametrize("made", MADE_BY_A_CALLBACK, ids=lambda error: type(error).__name__)
 async def test_an_error_of_a_response_callback_comes_after_the_effect(
-    side: Side, server: EmbeddedServer, straight: redis.Redis, made: Exception
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis, made: Exception
 ) -> None:
     """It may do other work, on other servers. The command itself has been applied by then."""
-    client = side.client(server.url, policies=[Retry(attempts=3, wait_initial=0, wait_max=0, retry_rejected=True)])
+    client = make(server.url, policies=[Retry(attempts=3, wait_initial=0, wait_max=0, retry_rejected=True)])
     calls = 0
 
     def callback(reply: Any, **_: Any) -> Any:

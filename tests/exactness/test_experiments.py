@@ -64,11 +64,11 @@ def calls_of(straight: redis.Redis, command: str) -> int:
 
 
 async def test_a_pipeline_that_ran_in_part_under_oom_is_not_repeated(
-    side: Side, server: EmbeddedServer, straight: redis.Redis
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis
 ) -> None:
     straight.rpush("jobs", "a", "b", "c")
     straight.config_set("maxmemory", 1)
-    client = side.client(server.url, policies=THRICE)
+    client = make(server.url, policies=THRICE)
     pipe = client.pipeline(transaction=False)
     pipe.lpop("jobs")
     pipe.set("k", "v")
@@ -79,11 +79,11 @@ async def test_a_pipeline_that_ran_in_part_under_oom_is_not_repeated(
 
 
 async def test_a_pipeline_that_ran_in_part_gives_its_replies_to_who_wants_them(
-    side: Side, server: EmbeddedServer, straight: redis.Redis
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis
 ) -> None:
     straight.rpush("jobs", "a", "b", "c")
     straight.config_set("maxmemory", 1)
-    pipe = side.client(server.url, policies=THRICE).pipeline(transaction=False)
+    pipe = make(server.url, policies=THRICE).pipeline(transaction=False)
     pipe.lpop("jobs")
     pipe.set("k", "v")
     popped, refused = await side.do(pipe.execute, raise_on_error=False)
@@ -111,9 +111,9 @@ async def test_a_pipeline_of_which_nothing_ran_is_repeated(
 
 @pytest.mark.parametrize("transaction", [True, False])
 async def test_a_pipeline_of_which_nothing_ran_is_rejected(
-    side: Side, server: EmbeddedServer, straight: redis.Redis, transaction: bool
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis, transaction: bool
 ) -> None:
-    client = side.client(server.url, policies=[])
+    client = make(server.url, policies=[])
     await side.do(client.ping)
     straight.config_set("maxmemory", 1)
     pipe = client.pipeline(transaction=transaction)
@@ -125,10 +125,10 @@ async def test_a_pipeline_of_which_nothing_ran_is_rejected(
 
 
 async def test_a_transaction_with_an_error_in_its_middle_is_not_repeated(
-    side: Side, server: EmbeddedServer, straight: redis.Redis
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis
 ) -> None:
     straight.set("text", "x")
-    pipe = side.client(server.url, policies=THRICE).pipeline()
+    pipe = make(server.url, policies=THRICE).pipeline()
     pipe.rpush("list", "a")
     pipe.incr("text")
     error = await error_of(side, pipe.execute)
@@ -144,9 +144,9 @@ TELLS_A_TALE = "redis.call('INCR', KEYS[1]) return redis.error_reply('LOADING Re
 
 @pytest.mark.parametrize("how", ["EVAL", "eval", b"eval", "EVALSHA", "FCALL"])
 async def test_a_script_that_answers_loading_after_its_effect_is_not_repeated(
-    side: Side, server: EmbeddedServer, straight: redis.Redis, how: str | bytes
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis, how: str | bytes
 ) -> None:
-    client = side.client(server.url, policies=THRICE)
+    client = make(server.url, policies=THRICE)
     if how in ("EVAL", "eval", b"eval"):
         error = await error_of(side, client.execute_command, how, TELLS_A_TALE, 1, "n")
     elif how == "EVALSHA":
@@ -163,9 +163,9 @@ async def test_a_script_that_answers_loading_after_its_effect_is_not_repeated(
 
 
 async def test_a_script_in_a_pipeline_that_answers_loading_is_not_repeated(
-    side: Side, server: EmbeddedServer, straight: redis.Redis
+    side: Side, make: Any, server: EmbeddedServer, straight: redis.Redis
 ) -> None:
-    pipe = side.client(server.url, policies=THRICE).pipeline(transaction=False)
+    pipe = make(server.url, policies=THRICE).pipeline(transaction=False)
     pipe.eval(TELLS_A_TALE, 1, "n")
     error = await error_of(side, pipe.execute)
     assert error.delivery == "unknown"
@@ -177,10 +177,10 @@ async def test_a_script_in_a_pipeline_that_answers_loading_is_not_repeated(
 
 @pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request", "half_reply"])
 async def test_a_write_during_a_lost_watch_is_seen(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
+    side: Side, make: Any, proxy: FaultProxy, straight: redis.Redis, fault: str
 ) -> None:
     """A GET repeated on a fresh connection let EXEC overwrite the other's write."""
-    client = side.client(proxy.url, policies=THRICE)
+    client = make(proxy.url, policies=THRICE)
     straight.set("n", 1)
     written = False
 
@@ -200,9 +200,9 @@ async def test_a_write_during_a_lost_watch_is_seen(
 
 @pytest.mark.parametrize("fault", ["cut_after_request", "half_reply", "cut_before_request"])
 async def test_a_lost_exec_does_not_run_the_callable_twice(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
+    side: Side, make: Any, proxy: FaultProxy, straight: redis.Redis, fault: str
 ) -> None:
-    client = side.client(proxy.url, policies=THRICE)
+    client = make(proxy.url, policies=THRICE)
     runs = 0
 
     async def add(pipe: Any) -> None:
@@ -224,10 +224,10 @@ async def test_a_lost_exec_does_not_run_the_callable_twice(
 
 @pytest.mark.parametrize("command", ["get", "set", "incr"])
 async def test_unknown_and_then_an_open_circuit_leaves_as_unknown(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, command: str
+    side: Side, make: Any, proxy: FaultProxy, straight: redis.Redis, command: str
 ) -> None:
     policies = [Retry(attempts=3, wait_initial=0, wait_max=0), CircuitBreaker(fail_max=1, reset_timeout=60)]
-    client = side.client(proxy.url, policies=policies)
+    client = make(proxy.url, policies=policies)
     await side.do(client.ping)
     proxy.cut_after_request()
     words = ("k", "1") if command == "set" else ("k",)
@@ -243,8 +243,10 @@ async def test_unknown_and_then_an_open_circuit_leaves_as_unknown(
 # --- late originals ---------------------------------------------------------------------------------------------
 
 
-async def test_a_late_original_does_not_undo_a_later_write(side: Side, relay: LateRelay, straight: redis.Redis) -> None:
-    client = side.client(relay.url, policies=HASTY)
+async def test_a_late_original_does_not_undo_a_later_write(
+    side: Side, make: Any, relay: LateRelay, straight: redis.Redis
+) -> None:
+    client = make(relay.url, policies=HASTY)
     await side.do(client.ping)
     relay.hold_next(LATE)
     assert await side.do(client.set, "k", "v1") is True
@@ -301,8 +303,8 @@ async def test_with_plain_retries_a_late_original_undoes_a_later_write(
     assert straight.get("k") == b"v1"
 
 
-async def test_a_late_increment_is_not_repeated(side: Side, relay: LateRelay, straight: redis.Redis) -> None:
-    client = side.client(relay.url, policies=HASTY)
+async def test_a_late_increment_is_not_repeated(side: Side, make: Any, relay: LateRelay, straight: redis.Redis) -> None:
+    client = make(relay.url, policies=HASTY)
     await side.do(client.ping)
     relay.hold_next(LATE)
     error = await error_of(side, client.incr, "n")
@@ -313,10 +315,10 @@ async def test_a_late_increment_is_not_repeated(side: Side, relay: LateRelay, st
 
 
 async def test_where_the_fence_is_forbidden_a_late_write_is_not_repeated(
-    side: Side, relay: LateRelay, straight: redis.Redis
+    side: Side, make: Any, relay: LateRelay, straight: redis.Redis
 ) -> None:
     straight.execute_command("ACL", "SETUSER", "plain", "on", "nopass", "~*", "+@all", "-client")
-    client = side.client(relay.url, policies=HASTY, username="plain", password="any")
+    client = make(relay.url, policies=HASTY, username="plain", password="any")
     await side.do(client.ping)
     straight.config_resetstat()
     relay.hold_next(LATE)
@@ -326,50 +328,3 @@ async def test_where_the_fence_is_forbidden_a_late_write_is_not_repeated(
     await side.pause(LATE + 0.1)
     assert calls_of(straight, "set") == 1
     straight.execute_command("ACL", "DELUSER", "plain")
-
-
-# --- locks ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fault", ["cut_after_request", "half_reply"])
-async def test_a_lock_whose_reply_was_lost_is_ours(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
-) -> None:
-    lock = side.client(proxy.url, policies=THRICE).lock("lock", timeout=30)
-    proxy.inject(fault, 1, commands=["SET"])
-    assert await side.do(lock.acquire, blocking=False, token="mine") is True
-    assert straight.get("lock") == b"mine"
-    await side.do(lock.release)
-    assert straight.get("lock") is None
-
-
-async def test_a_lock_that_did_not_answer_in_time_is_never_said_to_be_anothers(
-    side: Side, relay: LateRelay, straight: redis.Redis
-) -> None:
-    """The token of a request that arrives late must not stand there with nobody knowing."""
-    client = side.client(relay.url, policies=HASTY)
-    await side.do(client.ping)
-    lock = client.lock("lock", timeout=30)
-    relay.hold_next(LATE)
-    try:
-        got = await side.do(lock.acquire, blocking=False, token="mine")
-    except redis.RedisError as error:
-        got = error.delivery
-    await side.pause(LATE + 0.1)
-    there = straight.get("lock") == b"mine"
-    assert got in (True, "unknown")
-    assert there or got == "unknown"
-
-
-async def test_a_lock_that_is_anothers_is_anothers_whatever_was_lost(
-    side: Side, proxy: FaultProxy, straight: redis.Redis
-) -> None:
-    straight.set("lock", "theirs")
-    lock = side.client(proxy.url, policies=THRICE).lock("lock", timeout=30)
-    proxy.cut_after_request(commands=["SET"])
-    try:
-        got = await side.do(lock.acquire, blocking=False, token="mine")
-    except redis.RedisError as error:
-        got = error.delivery
-    assert got in (False, "unknown")
-    assert straight.get("lock") == b"theirs"

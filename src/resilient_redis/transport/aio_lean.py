@@ -13,7 +13,7 @@ from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.attempt import CONNECT, SENDING, SENT, Attempt, current_attempt
-from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, is_push, pack, without_keys
+from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, pack, without_keys
 
 STOCK = redis.asyncio.Redis.execute_command
 
@@ -41,7 +41,7 @@ async def exchange_lean(
             reply = await _talk(connection, words, attempt)
         finally:
             await pool.release(connection)
-        callback = client.response_callbacks.get(words[0])
+        callback = callback_for(client, words[0])
         if callback is None:
             return reply
         value = callback(reply, **without_keys(options))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 import redis
+import redis.connection
 import redis.exceptions as rx
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
@@ -29,10 +30,12 @@ except ImportError:  # then no connection is lean
     pack_command = NOT_ENOUGH_DATA = None  # type: ignore[assignment]
 
 pack: Any = pack_command
+_SERIALIZER: Any = getattr(redis.connection, "HiredisRespSerializer", object)()
 NOT_ENOUGH: Any = NOT_ENOUGH_DATA
 
-NAMES: set[Any] = set()
-"""Command names, as callers write them, that were seen to be ordinary on redis-py's path, and may be lean."""
+NAMES: dict[Any, Any] = {}
+"""Command names, as callers write them, that were seen to be ordinary on redis-py's path, and may be lean; with the
+name as response callbacks go by it."""
 
 NEVER = ("NEVER_DECODE", "EMPTY_RESPONSE")
 """Options of redis-py's by which a reply is read in another way."""
@@ -41,6 +44,7 @@ PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
 """Types of replies that are just what they are."""
 
 STOCK = redis.Redis.execute_command
+_PROVIDERS: Any = sys.modules.get("redis.observability.providers")  # redis-py imports it, from 7.4 on
 _OVERRIDABLE = ("_execute_command", "_send_command_parse_response", "parse_response")
 
 
@@ -60,16 +64,20 @@ def learn(name: Any) -> bool:
     """May commands of this name be lean, now that redis-py's path may have seen one?"""
     text = name.decode("latin-1") if isinstance(name, bytes) else name
     if name in ORDINARY and name not in BLOCKING and " " not in text and not text.upper().startswith("HIMPORT"):
-        NAMES.add(name)
+        NAMES[name] = name.upper()
         return True
     return False
 
 
 def metrics_are_on() -> bool:
     """Are redis-py's metrics switched on? They are counted on redis-py's own path."""
-    providers = sys.modules.get("redis.observability.providers")
-    instance = getattr(providers, "_observability_instance", None)
+    instance = None if _PROVIDERS is None else _PROVIDERS._observability_instance
     return instance is not None and instance._provider_manager is not None
+
+
+def callback_for(client: Any, name: Any) -> Any:
+    """What redis-py makes of the reply to this command; ``None``: nothing."""
+    return dict.get(client.response_callbacks, NAMES[name])  # the dictionary's own ``get`` writes the name anew
 
 
 def packed(words: tuple[Any, ...]) -> Any:
@@ -81,11 +89,7 @@ def packed(words: tuple[Any, ...]) -> Any:
     try:
         return pack(words)
     except TypeError:
-        plain = tuple(bytes(one) if isinstance(one, (bytearray, memoryview)) else one for one in words)
-        try:
-            return pack(plain)
-        except TypeError as error:
-            raise rx.DataError(error) from error
+        return b"".join(_SERIALIZER.pack(*words))  # which may take more, or says it in redis-py's words
 
 
 def without_keys(options: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def exchange_lean(
                 reply = connection.read_response()
         finally:
             pool.release(connection)
-        callback = client.response_callbacks.get(words[0])
+        callback = callback_for(client, words[0])
         if callback is None:
             return reply
         return callback(reply, **without_keys(options))

@@ -94,6 +94,15 @@ async def test_a_pipeline_that_stalls_ends_at_its_deadline(
     assert watch.seconds < 5
 
 
+async def test_modules_and_their_pipelines_are_guarded_too(face: Any, client_of: Any) -> None:
+    client = client_of(f"redis://127.0.0.1:{free_port()}")
+    assert (await face.error(client.json().get, "k")).attempts == 3
+    if face.name == "sync":  # redis-py gives its asyncio client a pipeline for threads here
+        pipe = client.json().pipeline()
+        pipe.get("k")
+        assert (await face.error(pipe.execute)).attempts == 3
+
+
 # --- WATCH ------------------------------------------------------------------------------------------------------
 
 
