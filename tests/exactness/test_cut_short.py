@@ -33,8 +33,7 @@ def pushed(client: Any, shape: str, unique: str) -> Any:
 def starts(server: EmbeddedServer) -> list[str]:
     """How the elements of the list begin."""
     with redis.Redis(host=server.host, port=server.port) as straight:
-        script = "local r = {} for _, v in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do r[#r+1] = v:sub(1, 3) end return r"
-        return [one.decode() for one in straight.eval(script, 1, "list")]
+        return [one[:3].decode() for one in straight.lrange("list", 0, -1)]
 
 
 @pytest.mark.parametrize("shape", ["command", "transaction", "pipeline"])
@@ -48,11 +47,11 @@ async def test_what_a_frozen_server_did_not_take_is_said_truly(
         await side.do(pushed(client, shape, "one"))
     own_server.resume()
     await side.pause(0.2)
-    applied = starts(own_server)
-    assert caught.value.delivery in ("not_sent", "unknown")
-    assert applied == [], "half a value stands there"
-    if side.name == "threads" and shape != "pipeline":
-        assert caught.value.delivery == "not_sent"
+    told = caught.value.delivery
+    # asyncio does not tell how much has left; of a plain pipeline the first command may have left whole.
+    assert told == ("not_sent" if side.name == "threads" and shape != "pipeline" else "unknown")
+    if told == "not_sent":
+        assert starts(own_server) == []
 
 
 @pytest.mark.parametrize("shape", ["command", "transaction"])

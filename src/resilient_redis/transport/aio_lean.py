@@ -36,8 +36,8 @@ async def exchange_lean(
         current_attempt.set(attempt)
         attempt.check_before(words[0])
         connection = await pool.get_connection()
-        attempt.stage = CONNECT
         try:
+            attempt.stage = CONNECT
             reply = await _talk(connection, words, attempt)
         finally:
             await pool.release(connection)
@@ -62,12 +62,12 @@ async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> An
     data = pack(words) if connection.lean and all(word.__class__ in PACKED for word in words) else None
     if data is None:
         data = b"".join(connection.pack_command(*words))
-    left = attempt.deadline - attempt.now()
+    left = attempt.left()  # nothing is sent for a call that is over
     configured = vars(connection).get("socket_timeout")
     if configured is not None and configured < left:
         left = configured
     if left != NO_DEADLINE:
-        connection.limit(max(left, 0.0))
+        connection.limit(left)
     attempt.connection = connection
     attempt.stage = SENDING
     try:

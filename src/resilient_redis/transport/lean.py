@@ -114,8 +114,8 @@ def exchange_lean(
         current_attempt.set(attempt)
         data = packed(words)
         connection = pool.get_connection()
-        attempt.stage = CONNECT
         try:
+            attempt.stage = CONNECT
             if connection.lean:
                 reply = _talk(connection, data, attempt)
             else:
