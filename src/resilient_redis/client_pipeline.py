@@ -7,7 +7,7 @@ from typing import Any
 import redis.client
 from redis.exceptions import WatchError
 
-from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.attempt import HANDSHAKE, current_attempt
 from resilient_redis.connections.observed import is_observed
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.sync_driver import call
@@ -66,6 +66,15 @@ class ResilientPipeline(redis.client.Pipeline):
         """Say which command failed, without the keys and values that redis-py puts into the message."""
         message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"
         exception.args = (message, *exception.args[1:])
+
+    def load_scripts(self) -> None:
+        """As redis-py's. Whatever becomes of it, nothing of the pipeline itself was sent; loading twice is fine."""
+        try:
+            super().load_scripts()
+        finally:
+            attempt = current_attempt.get()
+            if attempt is not None:
+                attempt.stage, attempt.connection = min(attempt.stage, HANDSHAKE), None
 
     def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
         """Send it; an error tells whether a part of it ran."""

@@ -107,6 +107,16 @@ class DialFailedError(RejectedError, redis.exceptions.ConnectionError):
     kind: ClassVar[Kind] = Kind.UNREACHABLE
 
 
+class ConnectionStateLostError(RejectedError, redis.exceptions.ConnectionError):
+    """The connection that this client keeps to itself is lost, and with it what its commands had made of it.
+
+    Nothing is sent over another one in its place. It is no outage: no fallback stands for it, and no circuit counts it.
+    Leave the ``lease()`` block, or make a new client with ``client()``, and begin again.
+    """
+
+    kind: ClassVar[Kind] = Kind.PROGRAMMING
+
+
 class FenceRefusedError(RejectedError, redis.exceptions.ConnectionError):
     """A write was not repeated, because its first run may still arrive and cannot be kept from it.
 

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.server
 
 WORKERS = 6
 CONNECTIONS = 3
-PATIENT = [Retry(attempts=40, wait_initial=0.003, wait_max=0.03, total_time=30), Timeout(0.3)]
+# A storm keeps the few connections busy: who waits for one in vain is to try again, or reads would fail for that.
+PATIENT = [Retry(attempts=40, wait_initial=0.003, wait_max=0.03, total_time=30, retry_rejected=True), Timeout(0.3)]
 DEFAULTS = [
     Retry(attempts=3, wait_initial=0.025, wait_max=0.5, total_time=5),
     CircuitBreaker(fail_max=5, reset_timeout=1.0, reset_timeout_max=60.0),
@@ -63,7 +64,7 @@ async def test_through_faults_at_every_stage(
     with straight_to(server) as straight:
         workload = kind(side, straight)
         client = make(proxy.url, max_connections=CONNECTIONS, policies=DEFAULTS)
-        await run(side, workload, client, proxy, weather_of(kind), 40, seed=1)
+        await run(side, workload, client, proxy, weather_of(kind), 25, seed=1)
         workload.check()
         counts = workload.book.counts
         assert counts["acknowledged"] >= 10, counts  # or it would prove nothing
@@ -77,9 +78,9 @@ async def test_through_passing_storms(
         workload = kind(side, straight)
         client = make(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
         async with storms(proxy, PASSING, seed=2):
-            await run(side, workload, client, proxy, Weather(), 60, seed=2)
+            await run(side, workload, client, proxy, Weather(), 40, seed=2)
         workload.check()
-        assert workload.book.counts["acknowledged"] > 100, workload.book.counts
+        assert workload.book.counts["acknowledged"] > 60, workload.book.counts
 
 
 @pytest.mark.parametrize("kind", READS.values(), ids=list(READS))
@@ -90,7 +91,7 @@ async def test_no_read_fails_while_faults_pass(
         workload = kind(side, straight)
         client = make(proxy.url, max_connections=CONNECTIONS, policies=PATIENT)
         async with storms(proxy, PASSING, seed=3):
-            await run(side, workload, client, proxy, weather_of(kind), 60, seed=3)
+            await run(side, workload, client, proxy, weather_of(kind), 40, seed=3)
         workload.check()
 
 

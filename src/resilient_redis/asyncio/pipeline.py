@@ -8,7 +8,7 @@ import redis.asyncio.client
 from redis.exceptions import WatchError
 
 from resilient_redis.connections.aio_observed import is_observed
-from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.attempt import HANDSHAKE, current_attempt
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.transport.aio_surfaces import PipelineSurface, StepSurface
@@ -66,6 +66,15 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
         """Say which command failed, without the keys and values that redis-py puts into the message."""
         message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"
         exception.args = (message, *exception.args[1:])
+
+    async def load_scripts(self) -> None:
+        """As redis-py's. Whatever becomes of it, nothing of the pipeline itself was sent; loading twice is fine."""
+        try:
+            await super().load_scripts()
+        finally:
+            attempt = current_attempt.get()
+            if attempt is not None:
+                attempt.stage, attempt.connection = min(attempt.stage, HANDSHAKE), None
 
     async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
         """Send it; an error tells whether a part of it ran."""

@@ -160,18 +160,19 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
             self._aside -= 1
 
     async def _introduce(self) -> None:
-        """Learn the server's number of this connection; HELLO has told it already."""
+        """Learn the server's number of this connection. Asked last, and known from HELLO too, it also shows whether
+        replies still belong to their questions: a reply too many in the handshake would shift them all.
+        """
         self.lean = _is_usual(self)
         self.opened = time.monotonic()
         ask = getattr(self._writer, "get_extra_info", None)  # fakeredis has none
         self._address = fencing.address_of(ask and ask("socket"))
         self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
-        if self.server_id is None:
-            try:
-                number = await self._ask("CLIENT", "ID")
-            except rx.ResponseError:  # an old server, or a user without the right: then there are no fences
-                return
-            self.server_id = number if isinstance(number, int) else None
+        try:
+            number = await self._ask("CLIENT", "ID")
+        except rx.ResponseError:  # an old server, or a user without the right
+            return
+        self.server_id = fencing.checked_id(number, self.server_id)
 
     async def _ask(self, *words: Any) -> Any:
         """A question of our own, beside what the borrower does."""

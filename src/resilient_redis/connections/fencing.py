@@ -12,6 +12,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import redis.exceptions as rx
+
 from resilient_redis.calls import LeftBehind
 from resilient_redis.errors import FenceRefusedError
 
@@ -30,6 +32,17 @@ def server_id_in(metadata: Any) -> int | None:
         return None
     found = metadata.get(b"id", metadata.get("id"))
     return found if isinstance(found, int) else None
+
+
+def checked_id(answer: Any, told: int | None) -> int:
+    """The answer to CLIENT ID; ``told`` is what HELLO said, if it was asked.
+
+    Raises:
+        redis.ConnectionError: it is no answer to that question.
+    """
+    if isinstance(answer, bool) or not isinstance(answer, int) or told not in (None, answer):
+        raise rx.ConnectionError("the server's answers do not fit the questions of the handshake")
+    return answer
 
 
 def address_of(sock: Any) -> str:

@@ -6,12 +6,9 @@ redis-py dials anew when such a connection is lost, and the next command lands i
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import redis.exceptions as rx
-
-from resilient_redis.calls import Kind
-from resilient_redis.errors import RejectedError
+from resilient_redis.errors import ConnectionStateLostError
 
 Keeper = Literal["lease", "client"]
 
@@ -30,16 +27,6 @@ _WHAT = {
     "no_touch": "left the keys' ages alone (CLIENT NO-TOUCH)",
     "lease": "was leased",
 }
-
-
-class ConnectionStateLostError(RejectedError, rx.ConnectionError):
-    """The connection that this client keeps to itself is lost, and with it what its commands had made of it.
-
-    Nothing is sent over another one in its place. It is no outage: no fallback stands for it, and no circuit counts it.
-    Leave the ``lease()`` block, or make a new client with ``client()``, and begin again.
-    """
-
-    kind: ClassVar[Kind] = Kind.PROGRAMMING
 
 
 class Kept:

@@ -150,17 +150,18 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
             self._aside -= 1
 
     def _introduce(self) -> None:
-        """Learn the server's number of this connection; HELLO has told it already."""
+        """Learn the server's number of this connection. Asked last, and known from HELLO too, it also shows whether
+        replies still belong to their questions: a reply too many in the handshake would shift them all.
+        """
         self.lean = _is_usual(self)
         self.opened = time.monotonic()
         self._address = fencing.address_of(self._sock)
         self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
-        if self.server_id is None:
-            try:
-                number = self._ask("CLIENT", "ID")
-            except rx.ResponseError:  # an old server, or a user without the right: then there are no fences
-                return
-            self.server_id = number if isinstance(number, int) else None
+        try:
+            number = self._ask("CLIENT", "ID")
+        except rx.ResponseError:  # an old server, or a user without the right
+            return
+        self.server_id = fencing.checked_id(number, self.server_id)
 
     def _ask(self, *words: Any) -> Any:
         """A question of our own, beside what the borrower does."""

@@ -47,6 +47,8 @@ class ModuleServer:
             return b":%s\r\n" % (words[2] if name == "TS.ADD" else b"1")
         if name == "BF.ADD":
             return b":1\r\n"
+        if [word.upper() for word in words[:2]] == [b"CLIENT", b"ID"]:
+            return b":7\r\n"
         if name == "HELLO":
             return b"-ERR unknown command 'HELLO'\r\n"
         return b"+OK\r\n"

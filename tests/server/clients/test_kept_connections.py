@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from resilient_redis import CircuitBreaker, Fallback, Retry, Timeout
-from resilient_redis.connections.kept import ConnectionStateLostError
+from resilient_redis.errors import ConnectionStateLostError
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 
 pytestmark = pytest.mark.server

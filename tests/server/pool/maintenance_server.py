@@ -90,6 +90,8 @@ class MaintenanceServer:
                 + _bulk("8.2.0")
                 + b"$5\r\nproto\r\n:3\r\n"
             )
+        if command[:2] == ["CLIENT", "ID"]:
+            return b":7\r\n"
         if name == "PING":
             return b"+PONG\r\n"
         if name == "GET" and command[1].startswith("slow"):

@@ -80,6 +80,8 @@ class PoisonServer:
             fields = bulk(b"server") + bulk(b"redis") + bulk(b"version") + bulk(b"7.0.0") + bulk(b"proto")
             fields += b":%d\r\n" % protocol + bulk(b"id") + b":%d\r\n" % self.opened
             return (b"%4\r\n" if protocol == 3 else b"*8\r\n") + fields
+        if words[:2] == [b"CLIENT", b"ID"]:
+            return b":%d\r\n" % self.opened
         if name == b"GET":
             return bulk(b"for " + words[1])
         if name == b"PING":

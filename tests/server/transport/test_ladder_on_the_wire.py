@@ -263,3 +263,16 @@ class closing:
 
     async def __aexit__(self, *_: object) -> None:
         await self._face.run(self._pipe.reset)
+
+
+@pytest.mark.parametrize("fault", ["cut_before_request", "cut_after_request"])
+async def test_a_pipeline_that_lost_only_the_loading_of_its_scripts_is_repeated(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer, fault: str
+) -> None:
+    client = face.client(proxy.url, policies=stack())
+    script = client.register_script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    pipe = client.pipeline()
+    await face.run(script, keys=["n"], args=[5], client=pipe)
+    proxy.inject(fault, 1, commands=["SCRIPT"])
+    assert await face.run(pipe.execute) == [5]
+    assert await face.run(client.get, "n") == b"5"

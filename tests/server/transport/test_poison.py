@@ -148,7 +148,7 @@ async def test_a_reply_that_comes_after_the_deadline_reaches_nobody(
 @pytest.mark.parametrize("parser", ["hiredis", "python"])
 @pytest.mark.parametrize(
     "spoil",
-    [ps.truncated, ps.garbage, ps.garbage_length, ps.closed, ps.refused],
+    [ps.truncated, ps.garbage, ps.garbage_length, ps.closed, ps.refused, ps.surplus, ps.surplus_later],
     ids=lambda spoil: spoil.__name__,
 )
 async def test_a_spoiled_handshake_leaves_no_connection_behind(
