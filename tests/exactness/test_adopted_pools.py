@@ -1,0 +1,81 @@
+"""A client of ours over somebody else's pool of redis-py's: what it says of a command is as true there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from both_sides import Side
+from redis.backoff import NoBackoff
+
+from resilient_redis import Retry
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+
+pytestmark = pytest.mark.server
+
+THRICE = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01, retry_rejected=True)]
+
+
+@pytest.fixture
+def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    with redis.Redis(host=server.host, port=server.port) as client:
+        yield client
+
+
+@pytest.fixture
+def pool(side: Side, proxy: FaultProxy) -> Any:
+    """A pool of redis-py's."""
+    return side.StockPool.from_url(proxy.url)
+
+
+async def lose_a_reply(side: Side, client: Any, proxy: FaultProxy, straight: redis.Redis) -> None:
+    """An increment whose reply is lost is unknown, and is there once."""
+    proxy.cut_after_request(commands=["INCRBY"])
+    with pytest.raises(redis.ConnectionError) as caught:
+        await side.do(client.incr, "n")
+    assert (caught.value.delivery, straight.get("n")) == ("unknown", b"1")
+
+
+async def test_over_a_pool_that_is_in_use_already(
+    side: Side, pool: Any, proxy: FaultProxy, straight: redis.Redis
+) -> None:
+    """Its connections were made before anybody thought of us."""
+    before = side.keep(side.Stock(connection_pool=pool))
+    await side.do(before.ping)
+    client = side.keep(side.Client(connection_pool=pool, policies=THRICE))
+    await lose_a_reply(side, client, proxy, straight)
+
+
+async def test_over_a_pool_with_a_connection_lent_to_another(
+    side: Side, pool: Any, proxy: FaultProxy, straight: redis.Redis
+) -> None:
+    before = side.keep(side.Stock(connection_pool=pool))
+    subscriber = before.pubsub()
+    await side.do(subscriber.subscribe, "news")
+    pipe = before.pipeline()
+    await side.do(pipe.watch, "key")
+    client = side.keep(side.Client(connection_pool=pool, policies=THRICE))
+    await side.do(pipe.reset)  # now it comes back
+    await lose_a_reply(side, client, proxy, straight)
+    await side.do(subscriber.close if side.name == "threads" else subscriber.aclose)
+
+
+async def test_whose_retries_are_set_by_another_later(
+    side: Side, pool: Any, proxy: FaultProxy, straight: redis.Redis
+) -> None:
+    client = side.keep(side.Client(connection_pool=pool, policies=THRICE))
+    await side.do(client.ping)
+    pool.set_retry(side.retry_class(NoBackoff(), 5))
+    await lose_a_reply(side, client, proxy, straight)
+
+
+async def test_a_read_over_a_pool_that_is_in_use_already_is_repeated(
+    side: Side, pool: Any, proxy: FaultProxy, straight: redis.Redis
+) -> None:
+    before = side.keep(side.Stock(connection_pool=pool))
+    await side.do(before.set, "k", "v")
+    client = side.keep(side.Client(connection_pool=pool, policies=[Retry(attempts=3, wait_initial=0, wait_max=0)]))
+    proxy.cut_after_request(commands=["GET"])
+    assert await side.do(client.get, "k") == b"v"
