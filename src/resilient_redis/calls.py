@@ -101,10 +101,14 @@ class LeftBehind(msgspec.Struct, frozen=True, eq=False):
         lost: the connection broke, so what had not arrived is most likely lost; else there was no answer in time.
     """
 
-    server_id: int | None
-    address: str
-    opened: float
-    lost: bool
+    server_id: int | None = None
+    address: str = ""
+    opened: float = 0.0
+    lost: bool = False
+
+    def as_lost(self, lost: bool) -> LeftBehind:
+        """The same connection, lost or merely late."""
+        return LeftBehind(self.server_id, self.address, self.opened, lost)
 
 
 class Call(msgspec.Struct, eq=False):  # a Struct because its constructor is C: one is made per failing call

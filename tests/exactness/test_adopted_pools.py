@@ -62,6 +62,16 @@ async def test_over_a_pool_with_a_connection_lent_to_another(
     await side.do(subscriber.close if side.name == "threads" else subscriber.aclose)
 
 
+async def test_whose_connection_class_is_changed_by_another_later(
+    side: Side, proxy: FaultProxy, straight: redis.Redis
+) -> None:
+    """rq and kombu do such things, to our own pools too."""
+    client = side.client(proxy.url, policies=THRICE)
+    client.connection_pool.connection_class = side.StockPool.from_url(proxy.url).connection_class
+    await side.do(client.ping)
+    await lose_a_reply(side, client, proxy, straight)
+
+
 async def test_whose_retries_are_set_by_another_later(
     side: Side, pool: Any, proxy: FaultProxy, straight: redis.Redis
 ) -> None:

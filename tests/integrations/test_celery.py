@@ -107,7 +107,6 @@ def test_celery_does_no_task_twice_and_all_that_were_acknowledged(
     assert heard.failed("LPUSH") > 0
 
 
-@pytest.mark.xfail(strict=False, reason="observed() keeps every connection class, and kombu makes one for each channel")
 def test_a_closed_channel_is_forgotten(app: Any) -> None:
     with app.connection() as connection:
         channel = weakref.ref(connection.channel())

@@ -74,7 +74,7 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
         finally:
             attempt = current_attempt.get()
             if attempt is not None:
-                attempt.stage, attempt.connection = min(attempt.stage, HANDSHAKE), None
+                attempt.stage, attempt.carrier = min(attempt.stage, HANDSHAKE), None
 
     async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
         """Send it; an error tells whether a part of it ran."""

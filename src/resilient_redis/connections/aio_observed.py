@@ -9,7 +9,6 @@ import asyncio
 import builtins
 import contextlib
 import contextvars
-import functools
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,13 +21,22 @@ from redis.utils import HIREDIS_AVAILABLE
 from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
 from resilient_redis.connections.aio_cleanliness import dirt
-from resilient_redis.connections.attempt import ACQUIRE, CONNECT, HANDSHAKE, SENDING, SENT, STAGES, current_attempt
+from resilient_redis.connections.attempt import (
+    ACQUIRE,
+    ANSWERED,
+    CONNECT,
+    HANDSHAKE,
+    SENDING,
+    SENT,
+    STAGES,
+    current_attempt,
+)
 from resilient_redis.connections.cleanliness import soil_of
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
 from resilient_redis.connections.moved import AsyncMovedMaster
 from resilient_redis.connections.overdue import Overdue
-from resilient_redis.connections.replies_due import TOO_MANY, RepliesDue
+from resilient_redis.connections.replies_due import ANSWERS, TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -46,9 +54,7 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
     _dial: asyncio.Task[None] | None = None  # connecting and shaking hands, while under way
     _owed = False  # something was sent, and nobody has begun to read since: a reply is on its way, for nobody else
     _sending = 0  # > 0 while redis-py writes: the limit is then kept here
-    server_id: int | None = None  # the server's number of this connection, for a fence
-    opened = 0.0  # reading of the system's monotonic clock
-    _address = ""
+    identity = LeftBehind()  # who it is to the server, for a fence; anew with each dial
     lean = False  # nothing about it is unusual: it may be written to and read from directly
     _shook = False  # the last dial got as far as the handshake
 
@@ -164,15 +170,18 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
         replies still belong to their questions: a reply too many in the handshake would shift them all.
         """
         self.lean = _is_usual(self)
-        self.opened = time.monotonic()
+        opened, told = time.monotonic(), fencing.server_id_in(getattr(self, "handshake_metadata", None))
         ask = getattr(self._writer, "get_extra_info", None)  # fakeredis has none
-        self._address = fencing.address_of(ask and ask("socket"))
-        self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
+        address = fencing.address_of(ask and ask("socket"))
+        self.identity = LeftBehind(told, address, opened)
+        if not fencing.may_ask(self):
+            return
         try:
             number = await self._ask("CLIENT", "ID")
         except rx.ResponseError:  # an old server, or a user without the right
+            fencing.refuses_to_tell(self)
             return
-        self.server_id = fencing.checked_id(number, self.server_id)
+        self.identity = LeftBehind(fencing.checked_id(number, told), address, opened)
 
     async def _ask(self, *words: Any) -> Any:
         """A question of our own, beside what the borrower does."""
@@ -182,10 +191,6 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
             return await self.read_response()
         finally:
             self._aside -= 1
-
-    def left_behind(self, *, lost: bool) -> LeftBehind:
-        """What is known of this connection, for the next attempt to cut it off."""
-        return fencing.left_behind(self, self._address, lost=lost)
 
     async def _fence(self, behind: list[LeftBehind]) -> None:
         """Cut off the connections of earlier attempts, so that nothing more arrives over them."""
@@ -242,7 +247,7 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
         if attempt is not None:
             if attempt.behind:
                 await self._fence(attempt.behind)
-            attempt.connection = self
+            attempt.carrier = self.identity
             attempt.stage = SENDING
             if limit is not None and attempt.deadline - attempt.now() <= limit:
                 limit = None  # the timer around the exchange is nearer
@@ -267,21 +272,22 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
         finally:
             self._sending -= 1
 
-    def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """As redis-py's; whoever begins to read takes what is owed, or redis-py closes the connection."""
-        self._owed = False
-        if not self.replies_due or self._aside:
-            return super().read_response(*args, **kwargs)
-        return self._read_counted(super().read_response(*args, **kwargs))
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """As redis-py's; the attempt learns of the answer, and the replies to a pipeline are counted.
 
-    async def _read_counted(self, reading: Any) -> Any:
+        Whoever begins to read takes what is owed, or redis-py closes the connection.
+        """
+        self._owed = False
+        attempt = None if self._aside else current_attempt.get()
+        if attempt is not None and attempt.stage == ANSWERED:
+            attempt.stage = SENT  # the next reply of several
         try:
-            reply = await reading
-        except rx.ResponseError:
-            self.replies_due -= 1
+            reply = await super().read_response(*args, **kwargs)
+        except (rx.ResponseError, *ANSWERS) as error:
+            self._answered(attempt, error)
             raise
-        self.replies_due -= 1
-        if not self.replies_due and dirt(self) == "unread" and soil_of(self, self._reader) == "reply":
+        self._answered(attempt, None)
+        if self.all_came and dirt(self) == "unread" and soil_of(self, self._reader) == "reply":
             await self.disconnect(nowait=True)
             raise rx.ConnectionError(TOO_MANY)
         return reply
@@ -308,23 +314,29 @@ def _is_usual(connection: Any) -> bool:
     return parts == usual and type(connection._writer) is asyncio.StreamWriter and reads - {None} <= _STOCK_READS
 
 
+_FORM = "_observed_form"
 _STOCK_READS = {vars(cls)["read_response"] for cls in stock.AbstractConnection.__mro__ if "read_response" in vars(cls)}
 _STOCK_SENDS = (stock.AbstractConnection.send_packed_command, stock.AbstractConnection.send_command)
 
 
-@functools.cache
 def observed(cls: type[Any]) -> type[Any]:
     """The observing form of a connection class; itself where it sends in a way of its own, or is a factory."""
     if not isinstance(cls, type) or not issubclass(cls, stock.AbstractConnection):
         return cls
     if issubclass(cls, ObservedConnection):
         return cls
+    known: type[Any] | None = vars(cls).get(_FORM)
+    if known is not None:
+        return known
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls
     sentinels = sys.modules.get("redis.asyncio.sentinel")  # whoever has such a connection has imported it
     behind_sentinel = sentinels is not None and issubclass(cls, sentinels.SentinelManagedConnection)
     bases = (ObservedConnection, AsyncMovedMaster, cls) if behind_sentinel else (ObservedConnection, cls)
-    return type(f"Observed{cls.__name__}", bases, {"__module__": __name__})
+    # Kept on the class itself: a cache of ours would keep classes that are made at run time, as kombu's are.
+    form: type[Any] = type(f"Observed{cls.__name__}", bases, {"__module__": __name__})
+    setattr(cls, _FORM, form)
+    return form
 
 
 def is_observed(cls: type[Any]) -> bool:

@@ -15,8 +15,9 @@ import msgspec
 import redis.exceptions as rx
 
 from resilient_redis.calls import NO_DEADLINE, Delivery, LeftBehind
+from resilient_redis.errors import RejectedError
 
-ACQUIRE, CONNECT, HANDSHAKE, CUT_SHORT, SENDING, SENT = range(6)
+ACQUIRE, CONNECT, HANDSHAKE, CUT_SHORT, SENDING, SENT, ANSWERED = range(7)
 STAGES = (
     "waiting for a connection",
     "connecting",
@@ -24,8 +25,12 @@ STAGES = (
     "sending, before all of it was out",
     "sending",
     "waiting for the reply",
+    "working on the reply",
 )
 """How far an attempt had got, for people. Before `SENDING` the server surely has not run it."""
+
+_LOSSES = (rx.ConnectionError, rx.TimeoutError, rx.InvalidResponse, OSError)
+"""What a connection raises when it is lost, late, or garbage comes over it."""
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -36,12 +41,13 @@ class Attempt(msgspec.Struct, eq=False):
         deadline: clock reading by which it must have ended; ``inf`` for none.
         allowance: seconds that a blocking command may take on top of ``socket_timeout``; ``inf`` for no limit.
         observed: the connection class marks ``stage``; else nothing is known of the delivery.
-        stage: the furthest it has got, one of `ACQUIRE` … `SENT`. From `SENDING` on its fate is unknown.
+        stage: how far it has got, one of `ACQUIRE` … `ANSWERED`. From `SENDING` on its fate is unknown.
         guarded: reads and writes keep to the deadline; else it can only be looked at afterwards.
         behind: connections of earlier attempts that must be cut off before this one sends; those done are taken out.
         atomic: all of it is needed for any of it to run: a single command, or MULTI … EXEC.
         delivery: what the replies told, where that is more than the stage tells.
-        connection: the one it was sent over.
+        carrier: the connection it was sent over, as the server knows it.
+        answers: the error replies that came.
     """
 
     now: Callable[[], float]
@@ -53,7 +59,8 @@ class Attempt(msgspec.Struct, eq=False):
     behind: list[LeftBehind] | None = None
     atomic: bool = True
     delivery: Delivery | None = None
-    connection: Any = None
+    carrier: LeftBehind | None = None
+    answers: tuple[Exception, ...] = ()
 
     def left(self) -> float:
         """Seconds to the deadline.
@@ -75,15 +82,37 @@ class Attempt(msgspec.Struct, eq=False):
         """Write on ``error`` how far the command got. Where that is not known, nothing is written."""
         if not self.observed:
             return
-        error.delivery = self.delivery or ("unknown" if self.stage >= SENDING else "not_sent")
+        error.delivery = self.delivery or self._delivery_of(error)
         if self.stage > CONNECT or not hasattr(error, "_stage"):  # a dial that another task made knows more
             error._stage = STAGES[self.stage]
-        if self.connection is not None and not isinstance(error, rx.ResponseError):
-            error._left_behind = self.connection.left_behind(lost=not _is_timeout(error))
+        error._foreign = self.stage >= SENDING and not self._is_of_the_exchange(error)
+        if self.carrier is not None and not any(error is answer for answer in self.answers):
+            error._left_behind = self.carrier.as_lost(not _is_timeout(error))
         # There was no connection to be had. (BlockingConnectionPool raises a plain ConnectionError for it, so the
         # class does not tell.)
         if self.starved and isinstance(error, rx.ConnectionError):
             error.pool_exhausted = True  # type: ignore[attr-defined] # for `classify`
+
+    def _delivery_of(self, error: Exception) -> Delivery:
+        if self.stage < SENDING or self._lost_its_watch(error):
+            return "not_sent"
+        return "unknown"
+
+    def _lost_its_watch(self, error: Exception) -> bool:
+        """A step after WATCH lost its connection: nothing of the transaction was sent yet."""
+        return self.stage == SENT and isinstance(error, rx.WatchError)
+
+    def _is_of_the_exchange(self, error: Exception) -> bool:
+        """Is it a reply to this very command, or the loss of its connection?
+
+        Else it comes from somebody who was called on the way, such as a response callback, perhaps with work of its
+        own on another server: whatever it says, it does not say it of this command.
+        """
+        if any(error is answer for answer in self.answers) or self.delivery is not None:
+            return True
+        if self.stage >= ANSWERED or isinstance(error, RejectedError):
+            return False
+        return isinstance(error, _LOSSES) or self._lost_its_watch(error)
 
     @property
     def starved(self) -> bool:

@@ -21,17 +21,32 @@ _NEAR = 2.0
 """Seconds by which the server's and our notion of a connection's age may differ: it counts whole seconds."""
 
 
-def left_behind(connection: Any, address: str, *, lost: bool) -> LeftBehind:
-    """What is known of a connection that carried a command without an answer."""
-    return LeftBehind(connection.server_id, address, connection.opened, lost)
-
-
 def server_id_in(metadata: Any) -> int | None:
     """The connection's number in the reply to HELLO; ``None`` if it is not there."""
     if not isinstance(metadata, dict):
         return None
     found = metadata.get(b"id", metadata.get("id"))
     return found if isinstance(found, int) else None
+
+
+_silent: set[Any] = set()
+_MOST_SILENT = 256
+
+
+def may_ask(connection: Any) -> bool:
+    """May it be asked for its number? Who was refused once is not asked again: each refusal is an entry in ACL LOG."""
+    return _whose(connection) not in _silent
+
+
+def refuses_to_tell(connection: Any) -> None:
+    """The server does not tell this user."""
+    if len(_silent) < _MOST_SILENT:
+        _silent.add(_whose(connection))
+
+
+def _whose(connection: Any) -> Any:
+    names = ("host", "port", "path", "username")
+    return tuple(str(getattr(connection, name, None)) for name in names)
 
 
 def checked_id(answer: Any, told: int | None) -> int:

@@ -19,7 +19,6 @@ _WHAT = {
     "tracking": "was tracking keys (CLIENT TRACKING)",
     "subscribed": "was subscribed",
     "monitor": "was monitoring (MONITOR)",
-    "reply_off": "had its replies turned off (CLIENT REPLY)",
     "protocol": "spoke another protocol (HELLO)",
     "auth": "was logged in as somebody else (AUTH)",
     "readonly": "was reading from a replica (READONLY)",
@@ -27,6 +26,10 @@ _WHAT = {
     "no_touch": "left the keys' ages alone (CLIENT NO-TOUCH)",
     "lease": "was leased",
 }
+
+
+_REGAINED = (None, "quit", "reply_off")
+"""Nobody misses these: a plain one, one whose user wants it gone, one whose replies come again when it is dialled."""
 
 
 class Kept:
@@ -43,7 +46,7 @@ class Kept:
     def _forget_session(self) -> None:
         session = self.session  # type: ignore[attr-defined] # see `session.Session`
         if self.kept is not None and self.lost_state is None:
-            if session not in (None, "quit"):  # after QUIT its user wants it gone
+            if session not in _REGAINED:
                 self.lost_state = session
             elif self.kept == "lease":
                 self.lost_state = "lease"

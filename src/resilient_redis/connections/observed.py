@@ -6,7 +6,6 @@ user's own subclasses keep what they do.
 
 from __future__ import annotations
 
-import functools
 import socket
 import sys
 import time
@@ -22,6 +21,7 @@ from resilient_redis.connections import fencing
 from resilient_redis.connections.addresses import last_good
 from resilient_redis.connections.attempt import (
     ACQUIRE,
+    ANSWERED,
     CONNECT,
     CUT_SHORT,
     HANDSHAKE,
@@ -36,7 +36,7 @@ from resilient_redis.connections.fork_gate import CONNECTING, SHAKING_HANDS, for
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
 from resilient_redis.connections.moved import MovedMaster
-from resilient_redis.connections.replies_due import TOO_MANY, RepliesDue
+from resilient_redis.connections.replies_due import ANSWERS, TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
     dialled_number: int | None = None  # its descriptor, while TLS shakes hands
     asked = False  # the handshake has sent something: what fails now, fails by the server's answer
     _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
-    server_id: int | None = None  # the server's number of this connection, for a fence
-    opened = 0.0  # reading of the system's monotonic clock
-    _address = ""
+    identity = LeftBehind()  # who it is to the server, for a fence; anew with each dial
     lean = False  # nothing about it is unusual: it may be written to and read from directly
 
     @property
@@ -154,14 +152,17 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
         replies still belong to their questions: a reply too many in the handshake would shift them all.
         """
         self.lean = _is_usual(self)
-        self.opened = time.monotonic()
-        self._address = fencing.address_of(self._sock)
-        self.server_id = fencing.server_id_in(getattr(self, "handshake_metadata", None))
+        opened, told = time.monotonic(), fencing.server_id_in(getattr(self, "handshake_metadata", None))
+        address = fencing.address_of(self._sock)
+        self.identity = LeftBehind(told, address, opened)
+        if not fencing.may_ask(self):
+            return
         try:
             number = self._ask("CLIENT", "ID")
         except rx.ResponseError:  # an old server, or a user without the right
+            fencing.refuses_to_tell(self)
             return
-        self.server_id = fencing.checked_id(number, self.server_id)
+        self.identity = LeftBehind(fencing.checked_id(number, told), address, opened)
 
     def _ask(self, *words: Any) -> Any:
         """A question of our own, beside what the borrower does."""
@@ -171,10 +172,6 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
             return self.read_response()
         finally:
             self._aside -= 1
-
-    def left_behind(self, *, lost: bool) -> LeftBehind:
-        """What is known of this connection, for the next attempt to cut it off."""
-        return fencing.left_behind(self, self._address, lost=lost)
 
     def _fence(self, behind: list[LeftBehind]) -> None:
         """Cut off the connections of earlier attempts, so that nothing more arrives over them."""
@@ -230,7 +227,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
             self.check_health()
         if attempt.behind:
             self._fence(attempt.behind)
-        attempt.connection = self
+        attempt.carrier = self.identity
         attempt.stage = SENDING
         sock = self._sock
         try:
@@ -241,16 +238,17 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
         attempt.stage = SENT
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """As redis-py's, counting the replies to a pipeline."""
-        if not self.replies_due or self._aside:
-            return super().read_response(*args, **kwargs)
+        """As redis-py's; the attempt learns of the answer, and the replies to a pipeline are counted."""
+        attempt = None if self._aside else current_attempt.get()
+        if attempt is not None and attempt.stage == ANSWERED:
+            attempt.stage = SENT  # the next reply of several
         try:
             reply = super().read_response(*args, **kwargs)
-        except rx.ResponseError:
-            self.replies_due -= 1
+        except (rx.ResponseError, *ANSWERS) as error:
+            self._answered(attempt, error)
             raise
-        self.replies_due -= 1
-        if not self.replies_due and dirt(self) == "unread" and soil_of(self, self._sock) == "reply":
+        self._answered(attempt, None)
+        if self.all_came and dirt(self) == "unread" and soil_of(self, self._sock) == "reply":
             self.disconnect()
             raise rx.ConnectionError(TOO_MANY)
         return reply
@@ -259,7 +257,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
         """The system did not take all of it, so the server cannot have all of it, and does not run a part."""
         if attempt.atomic and isinstance(sock, DeadlineSocket) and sock.plain and sock.cut_short:
             attempt.stage = CUT_SHORT
-            attempt.connection = None
+            attempt.carrier = None
 
 
 def _is_usual(connection: Any) -> bool:
@@ -272,6 +270,7 @@ def _is_usual(connection: Any) -> bool:
     return parts == usual and reads - {None} <= _STOCK_READS
 
 
+_FORM = "_observed_form"
 _STOCK_READS = {
     vars(cls)["read_response"] for cls in redis.connection.AbstractConnection.__mro__ if "read_response" in vars(cls)
 }
@@ -281,19 +280,24 @@ _STOCK_SENDS = (
 )
 
 
-@functools.cache
 def observed(cls: type[Any]) -> type[Any]:
     """The observing form of a connection class; itself where it sends in a way of its own, or is a factory."""
     if not isinstance(cls, type) or not issubclass(cls, redis.connection.AbstractConnection):
         return cls
     if issubclass(cls, ObservedConnection):
         return cls
+    known: type[Any] | None = vars(cls).get(_FORM)
+    if known is not None:
+        return known
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls
     sentinels = sys.modules.get("redis.sentinel")  # whoever has such a connection has imported it
     behind_sentinel = sentinels is not None and issubclass(cls, sentinels.SentinelManagedConnection)
     bases = (ObservedConnection, MovedMaster, cls) if behind_sentinel else (ObservedConnection, cls)
-    return type(f"Observed{cls.__name__}", bases, {"__module__": __name__})
+    # Kept on the class itself: a cache of ours would keep classes that are made at run time, as kombu's are.
+    form: type[Any] = type(f"Observed{cls.__name__}", bases, {"__module__": __name__})
+    setattr(cls, _FORM, form)
+    return form
 
 
 def is_observed(cls: type[Any]) -> bool:

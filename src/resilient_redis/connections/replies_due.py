@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import redis.exceptions as rx
+
+from resilient_redis.connections.attempt import ANSWERED, Attempt
+
+ANSWERS = (rx.BusyLoadingError, rx.AuthenticationError, rx.AuthorizationError)
+"""Error replies that redis-py takes for a lost connection; the server has answered all the same."""
+
 TOO_MANY = "the server sent more replies than the pipeline has commands, so none of them can be trusted"
 
 
@@ -17,9 +24,22 @@ class RepliesDue:
     Attributes:
         replies_due: replies to the last pipeline that were not read. Single commands are not counted: what is owed to
             them shows otherwise, and they must cost nothing.
+        all_came: the last reply to a pipeline was just read.
     """
 
     replies_due = 0
+    all_came = False
+
+    def _answered(self, attempt: Attempt | None, error: Exception | None) -> None:
+        """A reply was read; ``error`` if it was one."""
+        if attempt is not None:
+            attempt.stage = ANSWERED
+            if error is not None:
+                attempt.answers = (*attempt.answers, error)
+        self.all_came = False
+        if self.replies_due and not self._aside:  # type: ignore[attr-defined] # kept by the connection
+            self.replies_due -= 1
+            self.all_came = not self.replies_due
 
     def pack_commands(self, commands: Any) -> Any:
         """As redis-py's; from here on these replies are due."""

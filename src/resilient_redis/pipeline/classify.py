@@ -90,6 +90,8 @@ def refused(call: Call, error: RejectedError) -> Outcome:
 
 
 def _facts(call: Call, error: Exception) -> tuple[Kind, Delivery, Verdict]:
+    if call.target != "callable" and getattr(error, "_foreign", False):
+        return Kind.FOREIGN, "unknown", _NEITHER  # of somebody called on the way: it says nothing of this command
     if isinstance(error, RejectedError):
         return error.kind, "not_sent", Verdict.NEITHER
     if isinstance(error, rx.RedisError):
@@ -139,7 +141,7 @@ def _refused_unrun(call: Call, stamped: Delivery) -> Delivery:
 
 def _answered(call: Call, error: rx.RedisError, stamped: Delivery) -> Delivery:
     """Any other error reply: does it prove that nothing was applied?"""
-    if isinstance(error, (rx.WatchError, rx.ExecAbortError)):
+    if isinstance(error, rx.ExecAbortError):
         return stamped if stamped == "not_sent" else "rejected"
     if call.target != "command" or not isinstance(error, rx.ResponseError):
         return stamped

@@ -12,8 +12,8 @@ import redis.exceptions as rx
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
 from resilient_redis.calls import NO_DEADLINE
-from resilient_redis.connections.attempt import CONNECT, SENDING, SENT, Attempt, current_attempt
-from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, pack, without_keys
+from resilient_redis.connections.attempt import ANSWERED, CONNECT, SENDING, SENT, Attempt, current_attempt
+from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, error_in, is_push, pack, without_keys
 
 STOCK = redis.asyncio.Redis.execute_command
 
@@ -68,10 +68,10 @@ async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> An
         left = configured
     if left != NO_DEADLINE:
         connection.limit(left)
-    attempt.connection = connection
+    attempt.carrier = connection.identity
     attempt.stage = SENDING
     try:
-        reply = await (_exchange(connection, data, attempt) if connection.lean else _public(connection, data, attempt))
+        reply = await (_exchange(connection, data, attempt) if connection.lean else _public(connection, data))
     except rx.ResponseError:
         raise
     except Exception as error:
@@ -104,33 +104,30 @@ async def _exchange(connection: Any, data: bytes, attempt: Attempt) -> Any:
         reader.feed(chunk)
         reply = reader.gets()
         while reply is not NOT_ENOUGH:
-            if reply.__class__ in PLAIN:
-                return reply
-            if not is_push(parser, reply):
-                return _judged(reply)
+            if reply.__class__ in PLAIN or not is_push(parser, reply):
+                attempt.stage = ANSWERED
+                return reply if reply.__class__ in PLAIN else _judged(reply, attempt)
             await parser.handle_push_response(reply)
             reply = reader.gets()
 
 
-async def _public(connection: Any, data: bytes, attempt: Attempt) -> Any:
+async def _public(connection: Any, data: bytes) -> Any:
     """By redis-py's own methods, for a connection that is not of the usual kind."""
     await connection.send_packed_command([data])
-    attempt.stage = SENT
     return await connection.read_response()
 
 
-def _judged(reply: Any) -> Any:
+def _judged(reply: Any, attempt: Attempt) -> Any:
     """The reply, or the error that it is.
 
     Raises:
         redis.RedisError: the reply is an error.
     """
-    first = reply[0] if reply.__class__ is list and reply else reply
-    if isinstance(first, rx.ConnectionError):
-        raise first  # LOADING and its like: to redis-py a lost connection
-    if isinstance(reply, rx.ResponseError):
-        raise reply
-    return reply
+    error = error_in(reply)
+    if error is None:
+        return reply
+    attempt.answers = (error,)
+    raise error
 
 
 def _as_redis_says_it(error: Exception, connection: Any, attempt: Attempt) -> Exception:

@@ -20,6 +20,7 @@ from resilient_redis.transport.lean import NAMES, is_usual, learn
 from resilient_redis.transport.renewal import arenew, leads_astray
 from resilient_redis.transport.replies import Refused, as_redis_says_it
 
+StockRedis = redis.asyncio.Redis  # bound now: somebody may put our class in its place
 Now = Callable[[], float]
 Behind = list[LeftBehind] | None
 
@@ -70,7 +71,7 @@ class CommandSurface:
     @staticmethod
     def _may_be_lean(options: dict[str, Any]) -> bool:
         # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
-        return redis.asyncio.Redis.execute_command is STOCK and is_usual(options)
+        return StockRedis.execute_command is STOCK and is_usual(options)
 
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe a command."""
@@ -90,7 +91,7 @@ class CommandSurface:
                 return await exchange_lean(self._now, client, words, options, deadline)
             allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
             attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
-            return await exchange(attempt, words[0], redis.asyncio.Redis.execute_command, client, *words, **options)
+            return await exchange(attempt, words[0], StockRedis.execute_command, client, *words, **options)
         except rx.RedisError as error:
             if leads_astray(error):
                 await arenew(client.connection_pool)

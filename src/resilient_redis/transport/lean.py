@@ -19,7 +19,7 @@ import redis.exceptions as rx
 from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
 from resilient_redis.commands.traits import BLOCKING
-from resilient_redis.connections.attempt import CONNECT, SENDING, SENT, Attempt, current_attempt
+from resilient_redis.connections.attempt import ANSWERED, CONNECT, SENDING, SENT, Attempt, current_attempt
 from resilient_redis.connections.session import ORDINARY
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 
@@ -142,7 +142,7 @@ def _talk(connection: Any, data: bytes, attempt: Attempt) -> Any:
     """Send, and read the reply."""
     sock = connection._sock
     sock.bound(attempt)
-    attempt.connection = connection
+    attempt.carrier = connection.identity
     attempt.stage = SENDING
     raw = sock.raw
     try:
@@ -161,9 +161,10 @@ def _talk(connection: Any, data: bytes, attempt: Attempt) -> Any:
     except BaseException:
         connection.disconnect()
         raise
+    attempt.stage = ANSWERED
     if reply.__class__ in PLAIN:
         return reply
-    return judged(reply, connection)
+    return _judged(reply, connection, attempt)
 
 
 def _read(parser: Any, sock: Any, raw: Any, attempt: Attempt) -> Any:
@@ -190,19 +191,27 @@ def is_push(parser: Any, reply: Any) -> bool:
     return push is not None and isinstance(reply, push)
 
 
-def judged(reply: Any, connection: Any) -> Any:
+def error_in(reply: Any) -> Any:
+    """The error that a reply is, if it is one. A list that begins with a lost connection is one to redis-py."""
+    first = reply[0] if reply.__class__ is list and reply else reply
+    if isinstance(first, rx.ConnectionError):
+        return first
+    return reply if isinstance(reply, rx.ResponseError) else None
+
+
+def _judged(reply: Any, connection: Any, attempt: Attempt) -> Any:
     """The reply, or the error that it is. One that is a lost connection to redis-py (LOADING …) ends this one.
 
     Raises:
         redis.RedisError: the reply is an error.
     """
-    first = reply[0] if reply.__class__ is list and reply else reply
-    if isinstance(first, rx.ConnectionError):
+    error = error_in(reply)
+    if error is None:
+        return reply
+    attempt.answers = (error,)
+    if isinstance(error, rx.ConnectionError):
         connection.disconnect()
-        raise first
-    if isinstance(reply, rx.ResponseError):
-        raise reply
-    return reply
+    raise error
 
 
 def _lost(connection: Any, sock: Any, attempt: Attempt, error: OSError | None) -> rx.RedisError:

@@ -29,6 +29,10 @@ def as_redis_says_it(error: Refused) -> rx.BusyLoadingError:
     return plain
 
 
+NIL: Any = object()
+"""Stands among the errors for a reply that is nil: EXEC answers so when a watched key has changed."""
+
+
 class ReplyReader:
     """Stands before a connection while a pipeline's replies are read; everything else is the connection's.
 
@@ -36,7 +40,7 @@ class ReplyReader:
         connection: the one the pipeline is sent over.
 
     Attributes:
-        errors: for each reply read: the error reply, else ``None``.
+        errors: for each reply read: the error reply, `NIL`, or ``None``.
     """
 
     def __init__(self, connection: Any) -> None:
@@ -61,11 +65,14 @@ class ReplyReader:
         except BaseException:
             connection.disconnect()
             raise
-        self.errors.append(None)
+        self.errors.append(NIL if reply is None else None)
         return reply
 
     def _keep(self, error: Any) -> Any:
         error._word = str(error).split(" ", 1)[0]  # redis-py puts a sentence of its own before it
+        attempt = current_attempt.get()
+        if attempt is not None:
+            attempt.answers = (*attempt.answers, error)
         self.errors.append(error)
         return error
 
@@ -86,7 +93,7 @@ class AsyncReplyReader(ReplyReader):
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        self.errors.append(None)
+        self.errors.append(NIL if reply is None else None)
         return reply
 
 
@@ -104,7 +111,7 @@ def delivery_of_pipeline(errors: Sequence[Any], commands: Sequence[Any]) -> Deli
 
 
 def delivery_of_transaction(errors: Sequence[Any], commands: Sequence[Any]) -> Delivery | None:
-    """``"rejected"`` if EXEC was refused, or if it ran and each command in it says that it did nothing.
+    """``"rejected"`` if EXEC was refused, or did nothing since a watched key had changed.
 
     If MULTI was refused but not what follows, then that ran outside of a transaction.
     """
@@ -121,6 +128,6 @@ def note_delivery(found: Delivery | None) -> None:
 
 
 def _refuses(error: Any, args: tuple[Any, ...]) -> bool:
-    if error is None:
+    if error is None or error is NIL:
         return False
     return error_proves_not_applied(command_name(args))

@@ -44,7 +44,7 @@ def facts(error: Exception, name: str = "GET", target: str = "command") -> tuple
         (rx.DataError("Invalid input of type: 'dict'"), Kind.PROGRAMMING, "not_sent", NEITHER),
         (rx.NoScriptError("No matching script."), Kind.COMMAND, "rejected", SUCCESS),
         (rx.ExecAbortError("Transaction discarded"), Kind.COMMAND, "rejected", SUCCESS),
-        (rx.WatchError("Watched variable changed."), Kind.COMMAND, "rejected", SUCCESS),
+        (rx.WatchError("Watched variable changed."), Kind.COMMAND, "unknown", SUCCESS),
         (rx.PubSubError("x"), Kind.COMMAND, "unknown", SUCCESS),
         (rx.ModuleError("x"), Kind.COMMAND, "rejected", SUCCESS),
         (rx.RedisError("some other"), Kind.COMMAND, "unknown", SUCCESS),
