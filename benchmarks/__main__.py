@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import get, noop, outage, pool, pool_curve, refused, threads
+from benchmarks import delivery, get, noop, outage, pool, pool_curve, refused, threads
 from benchmarks._machine import describe_machine, describe_moment
 from benchmarks._page import page
 from benchmarks._rounds import FULL, QUICK, Effort, Table
@@ -22,6 +22,7 @@ SUITES: dict[str, Callable[[Effort], list[Table]]] = {
     "threads": threads.run,
     "get": get.run,
     "outage": outage.run,
+    "delivery": delivery.run,
     "pool": pool.run,
     "pool_curve": pool_curve.run,
 }

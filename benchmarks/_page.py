@@ -38,6 +38,7 @@ TITLES = {
     "threads": "Many threads, one client",
     "get": "A GET on the same machine",
     "outage": "Through an outage",
+    "delivery": "Through lost connections",
     "pool": "The connection pool alone",
 }
 

@@ -125,6 +125,7 @@ def without_stamps() -> Callable[..., Any]:
     source = re.sub(r"attempt\.(stage|carrier) = .*", "pass", inspect.getsource(lean))
     module = types.ModuleType("resilient_redis.transport.unstamped_lean")
     exec(compile(source, lean.__file__, "exec"), vars(module))
+    vars(module).update(NAMES=lean.NAMES)  # what is learnt is learnt there
     unstamped: Callable[..., Any] = module.exchange_lean
     return unstamped
 
@@ -143,9 +144,9 @@ def cost_table(effort: Effort) -> Table:
         surfaces.exchange_lean = lean.exchange_lean
     look_up = min(sync_slice(lambda: command_class(("GET", "k")), 0.01)().cost for _ in range(9))
     table.notes.append(
-        f"One thread, default policies, CPU time of the client's process. The stamps are the statements that mark how far "
-        "an attempt has got; 'once more' is the same thing measured twice, which is the noise.  The look-up in the table ({look_up * 1e9:.0f} ns with the "
-        "call around it) is made only when something fails."
+        "One thread, default policies, CPU time of the client's process. The stamps are the statements that mark how "
+        "far an attempt has got; 'once more' is the same thing measured again, which is the noise. The look-up in the "
+        f"table ({look_up * 1e9:.0f} ns with the call around it) is made only when something fails."
     )
     return table
 
