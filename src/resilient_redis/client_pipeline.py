@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis.client
-from redis.exceptions import WatchError
+from redis.exceptions import RedisError, WatchError
 
 from resilient_redis.connections.attempt import HANDSHAKE, current_attempt
 from resilient_redis.connections.observed import is_observed
@@ -66,6 +66,17 @@ class ResilientPipeline(redis.client.Pipeline):
         """Say which command failed, without the keys and values that redis-py puts into the message."""
         message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"
         exception.args = (message, *exception.args[1:])
+
+    def reset(self) -> None:
+        """As redis-py's. A connection that cannot be un-watched is closed, and the watch ends with it."""
+        if self.watching and self.connection is not None:
+            try:
+                self.connection.send_command("UNWATCH")
+                self.connection.read_response()
+            except (RedisError, OSError, ValueError):
+                self.connection.disconnect()
+            self.watching = False
+        super().reset()
 
     def load_scripts(self) -> None:
         """As redis-py's. Whatever becomes of it, nothing of the pipeline itself was sent; loading twice is fine."""

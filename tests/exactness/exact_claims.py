@@ -6,11 +6,13 @@ from collections import Counter
 from typing import Any
 
 from both_sides import Side
+from exact_faults import CUTS_AND_SURPLUS
 from exact_work import Workload
 
 
 class Pops(Workload):
     name = "LPOP"
+    faults = CUTS_AND_SURPLUS
 
     def prepare(self, operations: int) -> None:
         self.filled = [f"job{number}" for number in range(operations)]
@@ -32,6 +34,7 @@ class Claims(Workload):
     """Each key is fought for by all workers."""
 
     name = "SET NX"
+    faults = CUTS_AND_SURPLUS
 
     async def one(self, client: Any, unique: str) -> None:
         key = "claim:" + unique.partition(":")[2]
@@ -51,6 +54,7 @@ class Removals(Workload):
     """A worker that removed a job has claimed it: exactly one is told so, and nobody falsely."""
 
     name = "ZREM"
+    faults = CUTS_AND_SURPLUS
 
     def prepare(self, operations: int) -> None:
         self.straight.zadd("jobs", {str(number): number for number in range(operations)})
@@ -73,6 +77,7 @@ class Moves(Workload):
     """LMOVE from one list to another, as reliable queues do."""
 
     name = "LMOVE"
+    faults = CUTS_AND_SURPLUS
 
     def prepare(self, operations: int) -> None:
         self.filled = [f"job{number}" for number in range(operations)]
@@ -95,6 +100,7 @@ class Messages(Workload):
     """PUBLISH, heard by one who never loses his connection."""
 
     name = "PUBLISH"
+    faults = CUTS_AND_SURPLUS
 
     def __init__(self, side: Side, straight: Any) -> None:
         super().__init__(side, straight)

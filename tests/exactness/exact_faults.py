@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from resilient_redis.testing import FaultProxy
 
-CUTS = ("cut_before_request", "cut_after_request", "half_reply")
-"""The connection ends at some stage of one request."""
+CUTS = ("cut_before_request", "cut_after_request", "half_reply", "garbage")
+"""The connection ends at some stage of one request, or is good for nothing more."""
+CUTS_AND_SURPLUS = (*CUTS, "extra_reply")
+"""Also a reply too many. In the middle of a pipeline nobody could tell it from the next."""
 
 REFUSALS = (
     "LOADING Redis is loading the dataset in memory",
@@ -31,13 +33,19 @@ class Weather:
     handshake_cuts: float = 0.0
     refusals: float = 0.0
 
-    def strike(self, proxy: FaultProxy, chance: random.Random, targets: tuple[str, ...] = ()) -> None:
+    def strike(
+        self,
+        proxy: FaultProxy,
+        chance: random.Random,
+        targets: tuple[str, ...] = (),
+        faults: tuple[str, ...] = CUTS,
+    ) -> None:
         """Perhaps arm a fault for the next request, or for the next of one of the targets, whoever sends it."""
         luck = chance.random()
         if luck < self.cuts:
-            proxy.inject(chance.choice(CUTS), 1, commands=[chance.choice(targets)] if targets else ())
+            proxy.inject(chance.choice(faults), 1, commands=[chance.choice(targets)] if targets else ())
         elif luck < self.cuts + self.handshake_cuts:
-            proxy.inject(chance.choice(CUTS), 1, handshake=True)
+            proxy.inject(chance.choice(CUTS[:3]), 1, handshake=True)
         elif luck < self.cuts + self.handshake_cuts + self.refusals:
             proxy.reply_error(chance.choice(REFUSALS), 1)
 

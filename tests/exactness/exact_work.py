@@ -10,6 +10,7 @@ from typing import Any
 import redis
 from both_sides import Side
 from exact_books import Book
+from exact_faults import CUTS, CUTS_AND_SURPLUS
 
 Before = Callable[[], None]
 """Called before each operation: here the weather strikes."""
@@ -25,6 +26,9 @@ class Workload:
     """May a single request of it be answered by an error of the proxy's? Inside MULTI no server would do so."""
     targets: tuple[str, ...] = ()
     """The commands to aim at, where an operation has several; else whatever comes next."""
+
+    faults = CUTS
+    """What may befall one request."""
 
     def __init__(self, side: Side, straight: redis.Redis) -> None:
         self.side = side
@@ -59,6 +63,7 @@ class Workload:
 
 class Increments(Workload):
     name = "INCR"
+    faults = CUTS_AND_SURPLUS
 
     async def one(self, client: Any, unique: str) -> None:
         await self.book.note(unique, lambda: self.side.do(client.incr, "n"))
@@ -71,6 +76,7 @@ class Increments(Workload):
 
 class Pushes(Workload):
     name = "RPUSH"
+    faults = CUTS_AND_SURPLUS
 
     async def one(self, client: Any, unique: str) -> None:
         await self.book.note(unique, lambda: self.side.do(client.rpush, "list", unique))
@@ -81,6 +87,7 @@ class Pushes(Workload):
 
 class Scripts(Workload):
     name = "EVAL"
+    faults = CUTS_AND_SURPLUS
 
     async def one(self, client: Any, unique: str) -> None:
         await self.book.note(unique, lambda: self.side.do(client.eval, ADD_FIVE, 2, "list", "n", unique))
@@ -180,7 +187,7 @@ class Watched(Workload):
 
     name = "WATCH"
     takes_refusals = False
-    targets = ("WATCH", "GET", "MULTI", "EXEC", "UNWATCH")
+    targets = ("WATCH", "GET", "MULTI", "EXEC")
 
     async def one(self, client: Any, unique: str) -> None:
         async def body(pipe: Any) -> None:

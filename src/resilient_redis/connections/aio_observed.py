@@ -20,7 +20,7 @@ from redis.utils import HIREDIS_AVAILABLE
 
 from resilient_redis.calls import NO_DEADLINE, LeftBehind
 from resilient_redis.connections import fencing
-from resilient_redis.connections.aio_cleanliness import dirt
+from resilient_redis.connections.aio_cleanliness import absorb, dirt
 from resilient_redis.connections.attempt import (
     ACQUIRE,
     ANSWERED,
@@ -36,7 +36,7 @@ from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
 from resilient_redis.connections.moved import AsyncMovedMaster
 from resilient_redis.connections.overdue import Overdue
-from resilient_redis.connections.replies_due import ANSWERS, TOO_MANY, RepliesDue
+from resilient_redis.connections.replies_due import ANSWERS, LEFT_OVER, TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -239,6 +239,9 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
             attempt.stage = CONNECT
         if self._dial is not None or not self.is_connected:
             await self.connect_check_health(check_health=False)
+        elif attempt is not None and not self._aside and not self.speaks_by_itself and (cause := absorb(self)):
+            await self.disconnect(nowait=True)
+            raise rx.ConnectionError(LEFT_OVER.format(cause=cause))
         if check_health and self.health_check_interval:
             await self.check_health()
         limit = self.socket_timeout
@@ -288,6 +291,8 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
             raise
         self._answered(attempt, None)
         if self.all_came and dirt(self) == "unread" and soil_of(self, self._reader) == "reply":
+            if attempt is not None:
+                attempt.stage = SENT
             await self.disconnect(nowait=True)
             raise rx.ConnectionError(TOO_MANY)
         return reply

@@ -30,13 +30,13 @@ from resilient_redis.connections.attempt import (
     Attempt,
     current_attempt,
 )
-from resilient_redis.connections.cleanliness import dirt, soil_of
+from resilient_redis.connections.cleanliness import absorb, dirt, soil_of
 from resilient_redis.connections.deadline_socket import DeadlineSocket
 from resilient_redis.connections.fork_gate import CONNECTING, SHAKING_HANDS, fork_gate
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
 from resilient_redis.connections.moved import MovedMaster
-from resilient_redis.connections.replies_due import ANSWERS, TOO_MANY, RepliesDue
+from resilient_redis.connections.replies_due import ANSWERS, LEFT_OVER, TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
 if TYPE_CHECKING:
@@ -221,8 +221,11 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
             return
         if attempt.stage == ACQUIRE:
             attempt.stage = CONNECT
-        if not self._sock:
+        if vars(self)["_sock"] is None:
             self.connect_check_health(check_health=False)
+        elif not self.speaks_by_itself and (cause := absorb(self)):
+            self.disconnect()
+            raise rx.ConnectionError(LEFT_OVER.format(cause=cause))
         if check_health and self.health_check_interval:
             self.check_health()
         if attempt.behind:
@@ -249,6 +252,8 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
             raise
         self._answered(attempt, None)
         if self.all_came and dirt(self) == "unread" and soil_of(self, self._sock) == "reply":
+            if attempt is not None:
+                attempt.stage = SENT
             self.disconnect()
             raise rx.ConnectionError(TOO_MANY)
         return reply

@@ -15,6 +15,7 @@ from resilient_redis.connections.attempt import ANSWERED, Attempt
 ANSWERS = (rx.BusyLoadingError, rx.AuthenticationError, rx.AuthorizationError)
 """Error replies that redis-py takes for a lost connection; the server has answered all the same."""
 
+LEFT_OVER = "there was more on the connection than was asked for ({cause}), so nothing more is sent over it"
 TOO_MANY = "the server sent more replies than the pipeline has commands, so none of them can be trusted"
 
 

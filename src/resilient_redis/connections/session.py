@@ -9,6 +9,7 @@ hand with ``pack_command``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ _BITS = {word: 1 << place for place, word in enumerate(WORDS)}
 _ALL = (1 << len(WORDS)) - 1
 _MULTI, _DB, _REPLY_OFF, _PROTOCOL = _BITS["multi"], _BITS["db"], _BITS["reply_off"], _BITS["protocol"]
 SUBSCRIBED = _BITS["subscribed"]
+_SPEAKING = SUBSCRIBED | _BITS["monitor"]
 SOILED = 1 << len(WORDS)
 """No word of its own: `cleanliness` has found this connection dirty, and stands by it until it is closed."""
 
@@ -163,8 +165,26 @@ class Session:
 
     session: str | None = None
     _states = 0
+
+    @property
+    def retry(self) -> Any:
+        """redis-py's retry object, with no tries of its own, whoever sets it: what is repeated is for our policies."""
+        return vars(self)["retry"]
+
+    @retry.setter
+    def retry(self, given: Any) -> None:
+        if given._retries:
+            given = copy.deepcopy(given)
+            given._retries = 0
+        vars(self)["retry"] = given
+
     _packed = 0  # the states that the last `pack_commands` sets: a dial while it is being sent does not undo them
     _dialling = 0  # > 0 while connecting, shaking hands and running the callbacks: what these send is the configuration
+
+    @property
+    def speaks_by_itself(self) -> bool:
+        """Does the server send what nobody asks for: to a subscriber, to a monitor?"""
+        return bool(self._states & _SPEAKING)
 
     def pack_commands(self, commands: Any) -> Any:
         """As redis-py's, and a look at what they will make of the connection."""

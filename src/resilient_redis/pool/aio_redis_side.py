@@ -14,6 +14,7 @@ import redis.asyncio
 from redis.event import AsyncAfterConnectionReleasedEvent, AsyncReAuthConnectionListener
 
 from resilient_redis.connections.aio_cleanliness import dirt
+from resilient_redis.connections.aio_observed import observed
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.connections.fork_gate import CONNECTING, fork_gate
 from resilient_redis.errors import PoolTimeoutError
@@ -121,7 +122,7 @@ class RedisSide:
         """A connection object, not open yet and not counted: the ledger counts."""
         self._look_for_metrics()
         with fork_gate.inside(CONNECTING):  # redis-py imports late, and imports take locks
-            connection = self.connection_class(**self.connection_kwargs)
+            connection = observed(self.connection_class)(**self.connection_kwargs)  # whoever set it since
         self._made.add(connection)
         return connection
 

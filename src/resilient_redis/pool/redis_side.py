@@ -16,6 +16,7 @@ from redis.event import AfterConnectionReleasedEvent, ReAuthConnectionListener
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.connections.cleanliness import dirt
 from resilient_redis.connections.fork_gate import CONNECTING, fork_gate
+from resilient_redis.connections.observed import observed
 from resilient_redis.events import logger
 from resilient_redis.pool import fork
 from resilient_redis.pool.metrics import Meter, metered
@@ -94,7 +95,7 @@ class RedisSide:
         """A connection object, not open yet and not counted: the ledger counts."""
         self._look_for_metrics()
         with fork_gate.inside(CONNECTING):  # redis-py imports late, and imports take locks
-            connection = self.connection_class(**self.connection_kwargs)
+            connection = observed(self.connection_class)(**self.connection_kwargs)  # whoever set it since
         if self.cache is not None:
             proxy: Any = redis.connection.CacheProxyConnection  # redis-py says that it is abstract, and makes it
             connection = proxy(connection, self.cache, self._cache_lock)

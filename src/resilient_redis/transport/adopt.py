@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import redis
 import redis.asyncio
+import redis.asyncio.connection
 import redis.asyncio.retry
 import redis.retry
 from redis.backoff import NoBackoff
@@ -74,8 +75,8 @@ def no_async_redis_retries() -> redis.asyncio.retry.Retry:
 def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
     """The state of ``pool``; a pool seen for the first time is made ready.
 
-    A pool that a user hands over is changed: its new connections observe, its retries are off. Connections that it
-    has already open stay as they are and are only checked after their deadline.
+    A pool that a user hands over is changed: its connections observe, its retries are off. On those that it has open
+    already a deadline is only checked afterwards, and no fence is known.
     """
     state: PoolState | None = vars(pool).get(_ATTRIBUTE)
     if state is not None:
@@ -113,7 +114,19 @@ def _set_retry(pool: Any, retry: Any) -> None:
     pool.connection_kwargs["retry"] = retry
     for attribute in ("_available_connections", "_in_use_connections", "_connections"):
         for connection in tuple(vars(pool).get(attribute, ())):
+            _observe(connection)
             connection.retry = retry
+
+
+def _observe(connection: Any) -> None:
+    """A connection that was made before the pool was ours: from now on it marks attempts."""
+    inner = getattr(connection, "_conn", connection)
+    module = aio_observed if isinstance(inner, redis.asyncio.connection.AbstractConnection) else observed
+    form = module.observed(type(inner))
+    if form is not type(inner):
+        configured = vars(inner).pop("socket_connect_timeout", None)
+        inner.__class__ = form
+        inner.socket_connect_timeout = configured
 
 
 def convert_retry(retry: Any) -> Retry | None:

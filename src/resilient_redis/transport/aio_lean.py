@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import inspect
 from collections.abc import Callable
@@ -38,6 +39,9 @@ async def exchange_lean(
         connection = await pool.get_connection()
         try:
             attempt.stage = CONNECT
+            if not hasattr(connection, "lean"):  # of a class that was put into the pool since, and sends in its own way
+                attempt.observed = False
+                return await _by_its_own_way(client, connection, words, options, attempt)
             reply = await _talk(connection, words, attempt)
         finally:
             await pool.release(connection)
@@ -55,6 +59,14 @@ async def exchange_lean(
         raise
     finally:
         current_attempt.set(outer)
+
+
+async def _by_its_own_way(
+    client: Any, connection: Any, words: tuple[Any, ...], options: dict[str, Any], attempt: Attempt
+) -> Any:
+    left = attempt.left()
+    async with asyncio.timeout(None if left == NO_DEADLINE else left):
+        return await client._send_command_parse_response(connection, words[0], *words, **options)
 
 
 async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> Any:

@@ -12,6 +12,7 @@ import redis.exceptions as rx
 
 from resilient_redis.calls import NO_DEADLINE, Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
+from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.aio_lean import STOCK, exchange_lean
@@ -90,7 +91,8 @@ class CommandSurface:
             if known and behind is None and not client.single_connection_client and self._may_be_lean(options):
                 return await exchange_lean(self._now, client, words, options, deadline)
             allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
-            attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
+            observed = self._observed and is_observed(client.connection_pool.connection_class)  # it may be set since
+            attempt = Attempt(self._now, deadline, allowance, observed, behind=behind)
             return await exchange(attempt, words[0], StockRedis.execute_command, client, *words, **options)
         except rx.RedisError as error:
             if leads_astray(error):

@@ -116,7 +116,11 @@ def exchange_lean(
         connection = pool.get_connection()
         try:
             attempt.stage = CONNECT
-            if connection.lean:
+            lean = getattr(connection, "lean", None)
+            if lean is None:  # of a class that was put into the pool since, and sends in a way of its own
+                attempt.observed = False
+                return client._send_command_parse_response(connection, words[0], *words, **options)
+            if lean:
                 reply = _talk(connection, data, attempt)
             else:
                 connection.send_packed_command([data])

@@ -13,6 +13,7 @@ import redis.exceptions as rx
 from resilient_redis.calls import Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
 from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.connections.observed import is_observed
 from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
 from resilient_redis.transport.lean import NAMES, STOCK, exchange_lean, is_usual, learn
@@ -77,7 +78,8 @@ class CommandSurface:
             if known and behind is None and client.connection is None and self._may_be_lean(options):
                 return exchange_lean(self._now, client, words, options, deadline)
             allowance = blocking_time(words) if words[0] in BLOCKING else 0.0
-            attempt = Attempt(self._now, deadline, allowance, self._observed, behind=behind)
+            observed = self._observed and is_observed(client.connection_pool.connection_class)  # it may be set since
+            attempt = Attempt(self._now, deadline, allowance, observed, behind=behind)
             return exchange(attempt, words[0], StockRedis.execute_command, client, *words, **options)
         except rx.RedisError as error:
             if leads_astray(error):

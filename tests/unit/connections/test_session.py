@@ -329,9 +329,11 @@ async def test_a_pipeline_packed_before_the_dial_counts_for_the_connection_it_is
 
 
 async def test_a_pipeline_packed_before_a_failed_health_check_counts_for_the_next_connection(
-    make: Callable[..., Rig],
+    kind: str, make: Callable[..., Rig]
 ) -> None:
     rig = make(health_check_interval=1)
+    again = redis.retry.Retry if kind == "sync" else redis.asyncio.retry.Retry
+    vars(rig.connection)["retry"] = again(NoBackoff(), 1)  # ours have none, and never get here
     rig.peers[0].sendall(b"+PONG\r\n")
     await rig.send("WATCH k")
     rig.connection.next_health_check = -1
