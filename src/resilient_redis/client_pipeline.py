@@ -67,7 +67,7 @@ class ResilientPipeline(redis.client.Pipeline):
         message = f"Command # {number} ({str(command[0])[:40]}) of pipeline caused error: {exception.args[0]}"
         exception.args = (message, *exception.args[1:])
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # type: ignore[override] # redis-py has a command of that name
         """As redis-py's. A connection that cannot be un-watched is closed, and the watch ends with it."""
         if self.watching and self.connection is not None:
             try:
