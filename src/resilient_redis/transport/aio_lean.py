@@ -80,8 +80,6 @@ async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> An
         left = configured
     if left != NO_DEADLINE:
         connection.limit(left)
-    attempt.carrier = connection.identity
-    attempt.stage = SENDING
     try:
         reply = await (_exchange(connection, data, attempt) if connection.lean else _public(connection, data))
     except rx.ResponseError:
@@ -103,6 +101,8 @@ async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> An
 async def _exchange(connection: Any, data: bytes, attempt: Attempt) -> Any:
     writer, stream, parser = connection._writer, connection._reader, connection._parser
     reader = parser._reader
+    attempt.carrier = connection.identity
+    attempt.stage = SENDING
     connection._owed = True
     writer.write(data)
     if writer.transport.get_write_buffer_size():

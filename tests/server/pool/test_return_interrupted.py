@@ -37,9 +37,9 @@ class Interruption:
         if frame.f_code.co_filename in (__file__, contextlib.__file__):
             return None  # what ends the tracing
         if not self._begun:
-            back = frame.f_back
+            back = frame.f_back and frame.f_back.f_back  # redis-py's reset(), ours, then not a finaliser
             reset = frame.f_code is redis.client.Pipeline.reset.__code__
-            self._begun = reset and back is not None and back.f_code.co_name == "execute"  # not a finaliser's
+            self._begun = reset and back is not None and back.f_code.co_name == "execute"
             if not self._begun:
                 return self.trace
         frame.f_trace_opcodes = True
