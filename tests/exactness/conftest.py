@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,3 +51,11 @@ def durable_proxy(durable_server: EmbeddedServer) -> Iterator[FaultProxy]:
     """A proxy before it."""
     with FaultProxy(durable_server.host, durable_server.port) as proxy:
         yield proxy
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Three minutes in all, and they count what else is open on the session's server: not in the default run."""
+    here = str(Path(__file__).parent)
+    for item in items:
+        if str(item.path).startswith(here):
+            item.add_marker(pytest.mark.slow)
