@@ -292,7 +292,7 @@ def observed(cls: type[Any]) -> type[Any]:
     if issubclass(cls, ObservedConnection):
         return cls
     known: type[Any] | None = vars(cls).get(_FORM)
-    if known is not None:
+    if known is not None and issubclass(known, ObservedConnection):  # not of a copy of this module loaded before
         return known
     if (cls.send_packed_command, cls.send_command) != _STOCK_SENDS:
         return cls
