@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +28,13 @@ def make(request: pytest.FixtureRequest, side: Side) -> Any:
     return side.client if request.param == "client" else side.over_pool
 
 
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[EmbeddedServer]:
+    """Not the session's: these tests count what else is connected, and others leave connections open."""
+    with EmbeddedServer.start() as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def _no_log_of_circuits() -> Iterator[None]:
     """Circuits open by the dozen here; a failing run is easier to read without their log."""
@@ -51,11 +57,3 @@ def durable_proxy(durable_server: EmbeddedServer) -> Iterator[FaultProxy]:
     """A proxy before it."""
     with FaultProxy(durable_server.host, durable_server.port) as proxy:
         yield proxy
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Three minutes in all, and they count what else is open on the session's server: not in the default run."""
-    here = str(Path(__file__).parent)
-    for item in items:
-        if str(item.path).startswith(here):
-            item.add_marker(pytest.mark.slow)

@@ -47,7 +47,7 @@ class Attempt(msgspec.Struct, eq=False):
         atomic: all of it is needed for any of it to run: a single command, or MULTI … EXEC.
         delivery: what the replies told, where that is more than the stage tells.
         carrier: the connection it was sent over, as the server knows it.
-        answers: the error replies that came.
+        answers: the error replies that came; ``None``: none did.
     """
 
     now: Callable[[], float]
@@ -60,7 +60,7 @@ class Attempt(msgspec.Struct, eq=False):
     atomic: bool = True
     delivery: Delivery | None = None
     carrier: LeftBehind | None = None
-    answers: tuple[Exception, ...] = ()
+    answers: list[Exception] | None = None
 
     def left(self) -> float:
         """Seconds to the deadline.
@@ -72,6 +72,12 @@ class Attempt(msgspec.Struct, eq=False):
         if left <= 0:
             raise builtins.TimeoutError("the deadline has passed")
         return left
+
+    def answered(self, error: Exception) -> None:
+        """The server answered with an error. A large pipeline may get thousands, so nothing is copied."""
+        if self.answers is None:
+            self.answers = []
+        self.answers.append(error)
 
     @property
     def sent(self) -> bool:
@@ -86,7 +92,7 @@ class Attempt(msgspec.Struct, eq=False):
         if self.stage > CONNECT or not hasattr(error, "_stage"):  # a dial that another task made knows more
             error._stage = STAGES[self.stage]
         error._foreign = self.stage >= SENDING and not self._is_of_the_exchange(error)
-        if self.carrier is not None and not any(error is answer for answer in self.answers):
+        if self.carrier is not None and not self._was_answered(error):
             error._left_behind = self.carrier.as_lost(not _is_timeout(error))
         # There was no connection to be had. (BlockingConnectionPool raises a plain ConnectionError for it, so the
         # class does not tell.)
@@ -108,11 +114,14 @@ class Attempt(msgspec.Struct, eq=False):
         Else it comes from somebody who was called on the way, such as a response callback, perhaps with work of its
         own on another server: whatever it says, it does not say it of this command.
         """
-        if any(error is answer for answer in self.answers) or self.delivery is not None:
+        if self.delivery is not None or self._was_answered(error):
             return True
         if self.stage >= ANSWERED or isinstance(error, RejectedError):
             return False
         return isinstance(error, _LOSSES) or self._lost_its_watch(error)
+
+    def _was_answered(self, error: Exception) -> bool:
+        return any(error is answer for answer in self.answers or ())
 
     @property
     def starved(self) -> bool:

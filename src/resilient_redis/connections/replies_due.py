@@ -36,7 +36,7 @@ class RepliesDue:
         if attempt is not None:
             attempt.stage = ANSWERED
             if error is not None:
-                attempt.answers = (*attempt.answers, error)
+                attempt.answered(error)
         self.all_came = False
         if self.replies_due and not self._aside:  # type: ignore[attr-defined] # kept by the connection
             self.replies_due -= 1

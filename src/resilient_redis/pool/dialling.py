@@ -90,12 +90,16 @@ class Dialler:
         now = self._pool._now()
         outer = current_attempt.get()
         try:
-            current_attempt.set(Attempt(self._pool._now, now + max(0.0, deadline - now) / 2, 0.0, True))
-            connection._send_ping()
-        except Exception:  # noqa: BLE001 - whatever it is, this connection is of no use
-            return "validation"
-        finally:
-            current_attempt.set(outer)
+            try:
+                current_attempt.set(Attempt(self._pool._now, now + max(0.0, deadline - now) / 2, 0.0, True))
+                connection._send_ping()
+            except Exception:  # noqa: BLE001 - whatever it is, this connection is of no use
+                return "validation"
+            finally:
+                current_attempt.set(outer)
+        except BaseException:
+            current_attempt.set(outer)  # again: an interrupt may have come before it was done
+            raise
         return None
 
     def _let_go(self, slot: Slot) -> None:
@@ -187,16 +191,20 @@ class Dialler:
         outer, inner = current_attempt.get(), Attempt(pool._now, deadline, 0.0, True)
         connection = None
         try:
-            current_attempt.set(inner)
-            connection = pool.make_connection()
-            connection.connect()
+            try:
+                current_attempt.set(inner)
+                connection = pool.make_connection()
+                connection.connect()
+            except BaseException:
+                if outer is not None:
+                    outer.stage = max(CONNECT, inner.stage)  # what it met was not for want of a free connection
+                if connection is not None:
+                    with contextlib.suppress(Exception):
+                        connection.disconnect()
+                raise
+            finally:
+                current_attempt.set(outer)
         except BaseException:
-            if outer is not None:
-                outer.stage = max(CONNECT, inner.stage)  # what it met was not for want of a free connection
-            if connection is not None:
-                with contextlib.suppress(Exception):
-                    connection.disconnect()
+            current_attempt.set(outer)  # again: an interrupt may have come before it was done
             raise
-        finally:
-            current_attempt.set(outer)
         return connection

@@ -249,10 +249,14 @@ class RedisSide:
         now = self._now  # type: ignore[attr-defined]
         outer = current_attempt.get()
         try:
-            current_attempt.set(Attempt(now, now() + self._dialler.patience, 0.0, True))  # type: ignore[attr-defined]
-            yield
-        finally:
-            current_attempt.set(outer)
+            try:
+                current_attempt.set(Attempt(now, now() + self._dialler.patience, 0.0, True))  # type: ignore[attr-defined]
+                yield
+            finally:
+                current_attempt.set(outer)
+        except BaseException:
+            current_attempt.set(outer)  # again: an interrupt may have come before it was done
+            raise
 
     def _watch_releases(self) -> None:
         """Remember redis-py's own listeners: with them alone, and nothing to tell them, a release need not be told."""

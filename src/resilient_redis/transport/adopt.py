@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import redis
 import redis.asyncio
@@ -27,6 +27,7 @@ from resilient_redis.pipeline.store import LayerStore, check_policies
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.retry import Retry
 from resilient_redis.pool.face import PoolFace
+from resilient_redis.transport.multiplexed.options import Multiplexed, parse_strategy, show_strategy
 
 _ATTRIBUTE = "_resilient_redis"
 
@@ -42,6 +43,8 @@ class PoolState:
         defaults: the default stack for this pool, made once so that its circuit is one.
         marks: the user's own words for what commands do; ``None`` without any.
         renewed: clock reading at which its connections were last given up after a failover.
+        strategy: how its clients share its connections, as said: ``None``: nobody has said yet.
+        lines: the shared connections of the multiplexed strategy, once a client uses them.
     """
 
     def __init__(self, clock: Clock | None, redis_retry: Retry | None, events: Events | None) -> None:
@@ -52,6 +55,31 @@ class PoolState:
         self.given_retry: Any = None
         self.marks: Mapping[str, CommandClass] | None = None
         self.renewed = -math.inf
+        self.strategy: Multiplexed | Literal["pooled"] | None = None
+        self.lines: Any = None
+
+    def choose(self, strategy: Any, pool: Any) -> None:
+        """A client says how the pool's connections are to be shared; ``None``: as said before, else pooled.
+
+        Raises:
+            ConfigError: another client has said something else, or the pool is too small for it.
+        """
+        if strategy is None:
+            return
+        chosen = parse_strategy(strategy)
+        if self.strategy is not None and chosen != self.strategy:
+            raise ConfigError(
+                f"strategy: another client over this pool says {show_strategy(self.strategy)}, and this one "
+                f"{show_strategy(chosen)}; leave it out here, or give this client a pool of its own",
+                field="strategy",
+            )
+        if isinstance(chosen, Multiplexed) and pool.max_connections <= chosen.connections:
+            raise ConfigError(
+                f"strategy: {chosen.connections} of the pool's max_connections={pool.max_connections} would be shared, "
+                f"and none left for commands that cannot be; allow {chosen.connections + 1} or more",
+                field="strategy",
+            )
+        self.strategy = chosen
 
 
 class _Off(redis.retry.Retry):

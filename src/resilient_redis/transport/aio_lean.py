@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import inspect
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis.asyncio
@@ -14,9 +14,12 @@ from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.attempt import ANSWERED, CONNECT, SENDING, SENT, Attempt, current_attempt
-from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, error_in, is_push, pack, without_keys
+from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, judged, pack, without_keys
 
 STOCK = redis.asyncio.Redis.execute_command
+
+CHUNK = 65536
+"""Bytes that are read at once."""
 
 PACKED = frozenset({str, bytes, int, float})
 """Types that hiredis packs as redis.asyncio's own encoder does; the rest is left to that one."""
@@ -34,31 +37,37 @@ async def exchange_lean(
     outer = current_attempt.get()
     pool = client.connection_pool
     try:
-        current_attempt.set(attempt)
-        attempt.check_before(words[0])
-        connection = await pool.get_connection()
         try:
-            attempt.stage = CONNECT
-            if not hasattr(connection, "lean"):  # of a class that was put into the pool since, and sends in its own way
-                attempt.observed = False
-                return await _by_its_own_way(client, connection, words, options, attempt)
-            reply = await _talk(connection, words, attempt)
+            current_attempt.set(attempt)
+            attempt.check_before(words[0])
+            connection = await pool.get_connection()
+            try:
+                attempt.stage = CONNECT
+                if not hasattr(
+                    connection, "lean"
+                ):  # of a class that was put into the pool since, and sends in its own way
+                    attempt.observed = False
+                    return await _by_its_own_way(client, connection, words, options, attempt)
+                reply = await talk(connection, packed(connection, words), attempt)
+            finally:
+                await pool.release(connection)
+            callback = callback_for(client, words[0])
+            if callback is None:
+                return reply
+            value = callback(reply, **without_keys(options))
+            return value if value.__class__ in PLAIN or not inspect.isawaitable(value) else await value
+        except builtins.TimeoutError as error:  # out of time in a queue of ours
+            late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
+            attempt.stamp(late)
+            raise late from error
+        except Exception as error:
+            attempt.stamp(error)
+            raise
         finally:
-            await pool.release(connection)
-        callback = callback_for(client, words[0])
-        if callback is None:
-            return reply
-        value = callback(reply, **without_keys(options))
-        return value if value.__class__ in PLAIN or not inspect.isawaitable(value) else await value
-    except builtins.TimeoutError as error:  # out of time in a queue of ours
-        late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
-        attempt.stamp(late)
-        raise late from error
-    except Exception as error:
-        attempt.stamp(error)
+            current_attempt.set(outer)
+    except BaseException:
+        current_attempt.set(outer)  # again: an interrupt may have come before it was done
         raise
-    finally:
-        current_attempt.set(outer)
 
 
 async def _by_its_own_way(
@@ -69,22 +78,65 @@ async def _by_its_own_way(
         return await client._send_command_parse_response(connection, words[0], *words, **options)
 
 
-async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> Any:
-    """Send, and read the reply, within the time left."""
+def packed(connection: Any, words: tuple[Any, ...]) -> Any:
+    """The command on the wire, as this connection's encoder has it.
+
+    Raises:
+        redis.DataError: an argument is of a type that Redis does not know.
+    """
     data = pack(words) if connection.lean and all(word.__class__ in PACKED for word in words) else None
-    if data is None:
-        data = b"".join(connection.pack_command(*words))
-    left = attempt.left()  # nothing is sent for a call that is over
-    configured = vars(connection).get("socket_timeout")
-    if configured is not None and configured < left:
-        left = configured
-    if left != NO_DEADLINE:
-        connection.limit(left)
+    return b"".join(connection.pack_command(*words)) if data is None else data
+
+
+async def read_one(connection: Any, attempt: Attempt) -> Any:
+    """The reply; push messages before it go to their handlers.
+
+    Raises:
+        redis.RedisError: the reply is an error.
+    """
+    stream, parser = connection._reader, connection._parser
+    reader = parser._reader
+    while True:
+        chunk = await stream.read(CHUNK)
+        if not chunk:
+            raise rx.ConnectionError(SERVER_CLOSED_CONNECTION_ERROR)
+        connection._owed = False
+        reader.feed(chunk)
+        reply = reader.gets()
+        while reply is not NOT_ENOUGH:
+            if reply.__class__ in PLAIN:
+                attempt.stage = ANSWERED
+                return reply
+            if not is_push(parser, reply):
+                return judged(reply, attempt)
+            await parser.handle_push_response(reply)
+            reply = reader.gets()
+
+
+async def talk(
+    connection: Any, data: bytes, attempt: Attempt, read: Callable[[Any, Attempt], Awaitable[Any]] = read_one
+) -> Any:
+    """Send, and read what ``read`` reads, within the time left. The connection is closed unless all of it was read.
+
+    Raises:
+        redis.RedisError: what redis-py would raise.
+    """
+    limit(connection, attempt)
     try:
-        reply = await (_exchange(connection, data, attempt) if connection.lean else _public(connection, data))
-    except rx.ResponseError:
-        raise
+        if not connection.lean:
+            return await _public(connection, data)
+        writer = connection._writer
+        attempt.carrier = connection.identity
+        attempt.stage = SENDING
+        connection._owed = True
+        writer.write(data)
+        if writer.transport.get_write_buffer_size():
+            await writer.drain()
+        attempt.stage = SENT
+        return await read(connection, attempt)
     except Exception as error:
+        if attempt.stage == ANSWERED and not isinstance(error, rx.ConnectionError):  # LOADING … is one to redis-py
+            raise
         await connection.disconnect(nowait=True)
         told = _as_redis_says_it(error, connection, attempt)
         if told is error:
@@ -95,51 +147,26 @@ async def _talk(connection: Any, words: tuple[Any, ...], attempt: Attempt) -> An
         raise
     finally:
         connection.unlimit()
-    return reply
 
 
-async def _exchange(connection: Any, data: bytes, attempt: Attempt) -> Any:
-    writer, stream, parser = connection._writer, connection._reader, connection._parser
-    reader = parser._reader
-    attempt.carrier = connection.identity
-    attempt.stage = SENDING
-    connection._owed = True
-    writer.write(data)
-    if writer.transport.get_write_buffer_size():
-        await writer.drain()
-    attempt.stage = SENT
-    while True:
-        chunk = await stream.read(65536)
-        if not chunk:
-            raise rx.ConnectionError(SERVER_CLOSED_CONNECTION_ERROR)
-        connection._owed = False
-        reader.feed(chunk)
-        reply = reader.gets()
-        while reply is not NOT_ENOUGH:
-            if reply.__class__ in PLAIN or not is_push(parser, reply):
-                attempt.stage = ANSWERED
-                return reply if reply.__class__ in PLAIN else _judged(reply, attempt)
-            await parser.handle_push_response(reply)
-            reply = reader.gets()
+def limit(connection: Any, attempt: Attempt) -> None:
+    """The next read or write has what is left to the deadline, or the configured time if that is less.
+
+    Raises:
+        TimeoutError: nothing is left, and nothing is sent for a call that is over.
+    """
+    left = attempt.left()
+    configured = vars(connection).get("socket_timeout")
+    if configured is not None and configured < left:
+        left = configured
+    if left != NO_DEADLINE:
+        connection.limit(left)
 
 
 async def _public(connection: Any, data: bytes) -> Any:
     """By redis-py's own methods, for a connection that is not of the usual kind."""
     await connection.send_packed_command([data])
     return await connection.read_response()
-
-
-def _judged(reply: Any, attempt: Attempt) -> Any:
-    """The reply, or the error that it is.
-
-    Raises:
-        redis.RedisError: the reply is an error.
-    """
-    error = error_in(reply)
-    if error is None:
-        return reply
-    attempt.answers = (error,)
-    raise error
 
 
 def _as_redis_says_it(error: Exception, connection: Any, attempt: Attempt) -> Exception:

@@ -15,6 +15,7 @@ import redis.exceptions as rx
 from resilient_redis.calls import Call, LeftBehind
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.pipeline.async_driver import acall
+from resilient_redis.transport.aio_lean import packed, talk
 from resilient_redis.transport.aio_surfaces import exchange
 from resilient_redis.transport.errands import (
     COMMAND,
@@ -140,7 +141,7 @@ class Lease(LeaseBase):
             raise
         finally:
             inside.set(outer)
-            self._reader = None
+            self._reader = self._unsent = None
         self._succeeded(errand)
         return reply
 
@@ -256,6 +257,9 @@ class Lease(LeaseBase):
         """As a connection's; the first one borrows."""
         if learning.get() is self:
             raise Learned(single(args, pubsub=bool(self._callbacks)))
+        if self._is_lean(args[0], kwargs):
+            self._unsent = packed(self._held, args)
+            return
         await (await self._ready()).send_command(*args, **kwargs)
         self._note_state()
 
@@ -278,7 +282,14 @@ class Lease(LeaseBase):
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """As a connection's."""
-        return await self._reading().read_response(*args, **kwargs)
+        if self._unsent is None:
+            return await self._reading().read_response(*args, **kwargs)
+        data, attempt = self._take_unsent()
+        held = self._held
+        if not args and not kwargs:
+            return await talk(held, data, attempt)
+        await held.send_packed_command([data])  # to be read in another way: without decoding
+        return await held.read_response(*args, **kwargs)
 
     async def re_auth(self) -> None:
         """As a connection's; without one there is nobody to tell."""

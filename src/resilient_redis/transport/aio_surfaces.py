@@ -14,10 +14,14 @@ from resilient_redis.calls import NO_DEADLINE, Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
 from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.pool.aio_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.aio_lean import STOCK, exchange_lean
+from resilient_redis.transport.aio_lean_pipeline import STOCK as STOCK_EXECUTE
+from resilient_redis.transport.aio_lean_pipeline import execute_lean
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
 from resilient_redis.transport.lean import NAMES, is_usual, learn
+from resilient_redis.transport.lean_pipeline import serves
 from resilient_redis.transport.renewal import arenew, leads_astray
 from resilient_redis.transport.replies import Refused, as_redis_says_it
 
@@ -32,16 +36,20 @@ async def exchange(
     """Do one try within its deadline: one timer around connecting, sending and reading."""
     outer = current_attempt.get()
     try:
-        current_attempt.set(attempt)
-        attempt.check_before(name)
-        if attempt.deadline == NO_DEADLINE:
-            return await function(*args, **options)
-        return await _within(attempt, name, function(*args, **options))
-    except Exception as error:
-        attempt.stamp(error)
+        try:
+            current_attempt.set(attempt)
+            attempt.check_before(name)
+            if attempt.deadline == NO_DEADLINE:
+                return await function(*args, **options)
+            return await _within(attempt, name, function(*args, **options))
+        except Exception as error:
+            attempt.stamp(error)
+            raise
+        finally:
+            current_attempt.set(outer)
+    except BaseException:
+        current_attempt.set(outer)  # again: an interrupt may have come before it was done
         raise
-    finally:
-        current_attempt.set(outer)
 
 
 async def _within(attempt: Attempt, name: str, reply: Awaitable[Any]) -> Any:
@@ -137,12 +145,19 @@ class PipelineSurface:
         marks = adopt(self._pipe.connection_pool).marks
         return pipeline_call(self._queued[0], self._transaction, marks, stateful=self._stateful)
 
+    def _may_be_lean(self, behind: Behind) -> bool:
+        # The class attribute is looked up at each try: OpenTelemetry's instrumentor replaces it.
+        stock = redis.asyncio.client.Pipeline.execute is STOCK_EXECUTE
+        return stock and self._observed and serves(self._pipe, ResilientConnectionPool, behind)
+
     async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
         """Send everything, read everything."""
         pipe = self._pipe
         pipe.command_stack, pipe.scripts, pipe.explicit_transaction = self._queued
         attempt = Attempt(self._now, deadline, self._allowance, self._observed, behind=behind, atomic=self._atomic)
         try:
+            if self._may_be_lean(behind):
+                return await execute_lean(pipe, attempt, args[0], self._transaction)
             return await exchange(attempt, "PIPELINE", redis.asyncio.client.Pipeline.execute, pipe, *args)
         except Refused as error:
             raise as_redis_says_it(error) from None

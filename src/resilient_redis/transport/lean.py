@@ -111,39 +111,73 @@ def exchange_lean(
     outer = current_attempt.get()
     pool: ResilientConnectionPool = client.connection_pool
     try:
-        current_attempt.set(attempt)
-        data = packed(words)
-        connection = pool.get_connection()
         try:
-            attempt.stage = CONNECT
-            lean = getattr(connection, "lean", None)
-            if lean is None:  # of a class that was put into the pool since, and sends in a way of its own
-                attempt.observed = False
-                return client._send_command_parse_response(connection, words[0], *words, **options)
-            if lean:
-                reply = _talk(connection, data, attempt)
-            else:
-                connection.send_packed_command([data])
-                reply = connection.read_response()
+            current_attempt.set(attempt)
+            data = packed(words)
+            connection = pool.get_connection()
+            try:
+                attempt.stage = CONNECT
+                lean = getattr(connection, "lean", None)
+                if lean is None:  # of a class that was put into the pool since, and sends in a way of its own
+                    attempt.observed = False
+                    return client._send_command_parse_response(connection, words[0], *words, **options)
+                if lean:
+                    reply = talk(connection, data, attempt)
+                else:
+                    connection.send_packed_command([data])
+                    reply = connection.read_response()
+            finally:
+                pool.release(connection)
+            callback = callback_for(client, words[0])
+            if callback is None:
+                return reply
+            return callback(reply, **without_keys(options))
+        except builtins.TimeoutError as error:  # out of time in a queue of ours, or before it was sent
+            late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
+            attempt.stamp(late)
+            raise late from error
+        except Exception as error:
+            attempt.stamp(error)
+            raise
         finally:
-            pool.release(connection)
-        callback = callback_for(client, words[0])
-        if callback is None:
-            return reply
-        return callback(reply, **without_keys(options))
-    except builtins.TimeoutError as error:  # out of time in a queue of ours, or before it was sent
-        late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
-        attempt.stamp(late)
-        raise late from error
-    except Exception as error:
-        attempt.stamp(error)
+            current_attempt.set(outer)
+    except BaseException:
+        current_attempt.set(outer)  # again: an interrupt may have come before it was done
         raise
-    finally:
-        current_attempt.set(outer)
 
 
-def _talk(connection: Any, data: bytes, attempt: Attempt) -> Any:
-    """Send, and read the reply."""
+def read_one(connection: Any, attempt: Attempt) -> Any:
+    """The reply; push messages before it go to their handlers.
+
+    Raises:
+        redis.RedisError: the reply is an error.
+    """
+    parser, sock = connection._parser, connection._sock
+    raw, reader, buffer = sock.raw, parser._reader, parser._buffer
+    while True:
+        count = raw.recv_into(buffer)
+        if not count:
+            raise rx.ConnectionError(SERVER_CLOSED_CONNECTION_ERROR)
+        sock.owed = False
+        reader.feed(buffer, 0, count)
+        reply = reader.gets()
+        while reply is not NOT_ENOUGH:
+            if reply.__class__ in PLAIN:
+                attempt.stage = ANSWERED
+                return reply
+            if not is_push(parser, reply):
+                return judged(reply, attempt)
+            parser.handle_push_response(reply)
+            reply = reader.gets()
+        sock.bound(attempt)
+
+
+def talk(connection: Any, data: bytes, attempt: Attempt, read: Callable[[Any, Attempt], Any] = read_one) -> Any:
+    """Send, and read what ``read`` reads. The connection is closed unless all of it was read.
+
+    Raises:
+        redis.RedisError: what redis-py would raise.
+    """
     sock = connection._sock
     sock.bound(attempt)
     attempt.carrier = connection.identity
@@ -154,9 +188,10 @@ def _talk(connection: Any, data: bytes, attempt: Attempt) -> Any:
         raw.sendall(data)
         sock.cut_short = False
         attempt.stage = SENT
-        reply = _read(connection._parser, sock, raw, attempt)
-    except rx.RedisError:
-        connection.disconnect()
+        return read(connection, attempt)
+    except rx.RedisError as error:
+        if attempt.stage != ANSWERED or isinstance(error, rx.ConnectionError):  # LOADING … is one to redis-py
+            connection.disconnect()
         raise
     except TimeoutError:
         raise _lost(connection, sock, attempt, None) from None
@@ -165,28 +200,6 @@ def _talk(connection: Any, data: bytes, attempt: Attempt) -> Any:
     except BaseException:
         connection.disconnect()
         raise
-    attempt.stage = ANSWERED
-    if reply.__class__ in PLAIN:
-        return reply
-    return _judged(reply, connection, attempt)
-
-
-def _read(parser: Any, sock: Any, raw: Any, attempt: Attempt) -> Any:
-    """The reply; push messages before it go to their handlers."""
-    reader, buffer = parser._reader, parser._buffer
-    while True:
-        count = raw.recv_into(buffer)
-        if not count:
-            raise rx.ConnectionError(SERVER_CLOSED_CONNECTION_ERROR)
-        sock.owed = False
-        reader.feed(buffer, 0, count)
-        reply = reader.gets()
-        while reply is not NOT_ENOUGH:
-            if reply.__class__ in PLAIN or not is_push(parser, reply):
-                return reply
-            parser.handle_push_response(reply)
-            reply = reader.gets()
-        sock.bound(attempt)
 
 
 def is_push(parser: Any, reply: Any) -> bool:
@@ -203,18 +216,17 @@ def error_in(reply: Any) -> Any:
     return reply if isinstance(reply, rx.ResponseError) else None
 
 
-def _judged(reply: Any, connection: Any, attempt: Attempt) -> Any:
-    """The reply, or the error that it is. One that is a lost connection to redis-py (LOADING …) ends this one.
+def judged(reply: Any, attempt: Attempt) -> Any:
+    """The reply, or the error that it is.
 
     Raises:
         redis.RedisError: the reply is an error.
     """
+    attempt.stage = ANSWERED
     error = error_in(reply)
     if error is None:
         return reply
-    attempt.answers = (error,)
-    if isinstance(error, rx.ConnectionError):
-        connection.disconnect()
+    attempt.answered(error)
     raise error
 
 

@@ -8,8 +8,10 @@ from typing import Any, cast
 
 import redis.exceptions as rx
 
+from resilient_redis.connections.attempt import ACQUIRE, CONNECT, Attempt, current_attempt
 from resilient_redis.connections.cleanliness import should_reconnect
-from resilient_redis.transport.errands import Errand
+from resilient_redis.transport.errands import Errand, inside
+from resilient_redis.transport.lean import NAMES, learn
 
 _SUBSCRIBED = "subscribed"
 
@@ -30,6 +32,7 @@ class LeaseBase:
         "_pinned",
         "_reader",
         "_state",
+        "_unsent",
         "pool",
     )
 
@@ -44,6 +47,7 @@ class LeaseBase:
         self._callbacks: list[weakref.WeakMethod[Any]] = []  # a pub/sub's, to subscribe again
         self._reader: Any = None  # stands before the connection while the replies to a pipeline are read
         self._parser_calls: list[tuple[str, tuple[Any, ...]]] = []
+        self._unsent: Any = None  # a command on the lean path is sent when its reply is asked for
 
     def __repr__(self) -> str:
         """What it stands for; a connection's own text tells hosts and users."""
@@ -118,6 +122,25 @@ class LeaseBase:
             self._callbacks.remove(weakref.WeakMethod(callback))
         if self._held is not None:
             self._held.deregister_connect_callback(callback)
+
+    # The lean path
+
+    def _is_lean(self, name: Any, options: dict[str, Any]) -> bool:
+        """May this be sent and read directly? Only an ordinary command, alone on what was borrowed for it."""
+        if inside.get() is not self or self._stays or self._callbacks or "check_health" in options:
+            return False
+        if not getattr(self._held, "lean", False) or not (name in NAMES or learn(name)):
+            return False
+        attempt = current_attempt.get()
+        return attempt is not None and not attempt.behind
+
+    def _take_unsent(self) -> tuple[Any, Attempt]:
+        data, self._unsent = self._unsent, None
+        attempt = current_attempt.get()
+        assert attempt is not None
+        if attempt.stage == ACQUIRE:
+            attempt.stage = CONNECT
+        return data, attempt
 
     # Who stays
 

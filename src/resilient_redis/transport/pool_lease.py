@@ -29,6 +29,7 @@ from resilient_redis.transport.errands import (
     single,
     waiting,
 )
+from resilient_redis.transport.lean import packed, talk
 from resilient_redis.transport.lease_base import LeaseBase
 from resilient_redis.transport.renewal import leads_astray, renew
 from resilient_redis.transport.replies import Refused, ReplyReader, as_redis_says_it, note_delivery
@@ -113,32 +114,40 @@ class Lease(LeaseBase):
     def _learn(self, do: Callable[[], Any]) -> tuple[Errand | None, Any]:
         outer = learning.get()
         try:
-            learning.set(self)
-            return None, do()
-        except Learned as learned:
-            return learned.errand, None
-        finally:
-            learning.set(outer)
+            try:
+                learning.set(self)
+                return None, do()
+            except Learned as learned:
+                return learned.errand, None
+            finally:
+                learning.set(outer)
+        except BaseException:
+            learning.set(outer)  # again: an interrupt may have come before it was done
+            raise
 
     def do_once(self, errand: Errand) -> Any:
         """One attempt, inside the plan."""
         self._have_one()
         outer = inside.get()
         try:
-            inside.set(self)
-            if self._callbacks:
-                self._held.connect()  # in its place: a pub/sub has told it to subscribe again
-            if errand.kind is PIPELINE:
-                self._reader = ReplyReader(self._held)
-            assert errand.do is not None
-            reply = errand.do()
-        except Exception:
-            if self._reader is not None:
-                note_delivery(errand.delivery_by(self._reader.errors))
+            try:
+                inside.set(self)
+                if self._callbacks:
+                    self._held.connect()  # in its place: a pub/sub has told it to subscribe again
+                if errand.kind is PIPELINE:
+                    self._reader = ReplyReader(self._held)
+                assert errand.do is not None
+                reply = errand.do()
+            except Exception:
+                if self._reader is not None:
+                    note_delivery(errand.delivery_by(self._reader.errors))
+                raise
+            finally:
+                inside.set(outer)
+                self._reader = self._unsent = None
+        except BaseException:
+            inside.set(outer)  # again: an interrupt may have come before it was done
             raise
-        finally:
-            inside.set(outer)
-            self._reader = None
         self._succeeded(errand)
         return reply
 
@@ -189,10 +198,14 @@ class Lease(LeaseBase):
     def _unguarded(self, do: Callable[[], Any]) -> Any:
         outer = inside.get()
         try:
-            inside.set(self)
-            return do()
-        finally:
-            inside.set(outer)
+            try:
+                inside.set(self)
+                return do()
+            finally:
+                inside.set(outer)
+        except BaseException:
+            inside.set(outer)  # again: an interrupt may have come before it was done
+            raise
 
     # Borrowing and giving back
 
@@ -254,6 +267,9 @@ class Lease(LeaseBase):
         """As a connection's; the first one borrows."""
         if learning.get() is self:
             raise Learned(single(args, pubsub=bool(self._callbacks)))
+        if self._is_lean(args[0], kwargs):
+            self._unsent = packed(args)
+            return
         self._ready().send_command(*args, **kwargs)
         self._note_state()
 
@@ -276,7 +292,14 @@ class Lease(LeaseBase):
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """As a connection's."""
-        return self._reading().read_response(*args, **kwargs)
+        if self._unsent is None:
+            return self._reading().read_response(*args, **kwargs)
+        data, attempt = self._take_unsent()
+        held = self._held
+        if not args and not kwargs:
+            return talk(held, data, attempt)
+        held.send_packed_command([data])  # to be read in another way: without decoding
+        return held.read_response(*args, **kwargs)
 
     def re_auth(self) -> None:
         """As a connection's; without one there is nobody to tell."""

@@ -29,6 +29,21 @@ def as_redis_says_it(error: Refused) -> rx.BusyLoadingError:
     return plain
 
 
+def marked(error: Any) -> Any:
+    """An error reply that keeps its first word, for redis-py puts a sentence of its own before it."""
+    error._word = str(error).split(" ", 1)[0]
+    return error
+
+
+def refusal(error: rx.BusyLoadingError) -> Any:
+    """It as one reply among others."""
+    refused = marked(Refused(*error.args))
+    attempt = current_attempt.get()
+    if attempt is not None:
+        attempt.answered(refused)
+    return refused
+
+
 NIL: Any = object()
 """Stands among the errors for a reply that is nil: EXEC answers so when a watched key has changed."""
 
@@ -58,9 +73,9 @@ class ReplyReader:
         try:
             reply = connection.read_response(*args, disconnect_on_error=False, **kwargs)
         except rx.BusyLoadingError as error:
-            raise self._keep(Refused(*error.args)) from None
+            raise self._keep(refusal(error)) from None
         except rx.ResponseError as error:
-            self._keep(error)
+            self._keep(marked(error))
             raise
         except BaseException:
             connection.disconnect()
@@ -69,10 +84,6 @@ class ReplyReader:
         return reply
 
     def _keep(self, error: Any) -> Any:
-        error._word = str(error).split(" ", 1)[0]  # redis-py puts a sentence of its own before it
-        attempt = current_attempt.get()
-        if attempt is not None:
-            attempt.answers = (*attempt.answers, error)
         self.errors.append(error)
         return error
 
@@ -86,9 +97,9 @@ class AsyncReplyReader(ReplyReader):
         try:
             reply = await connection.read_response(*args, disconnect_on_error=False, **kwargs)
         except rx.BusyLoadingError as error:
-            raise self._keep(Refused(*error.args)) from None
+            raise self._keep(refusal(error)) from None
         except rx.ResponseError as error:
-            self._keep(error)
+            self._keep(marked(error))
             raise
         except BaseException:
             await connection.disconnect(nowait=True)

@@ -14,9 +14,12 @@ from resilient_redis.calls import Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.connections.observed import is_observed
+from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
 from resilient_redis.transport.lean import NAMES, STOCK, exchange_lean, is_usual, learn
+from resilient_redis.transport.lean_pipeline import STOCK as STOCK_EXECUTE
+from resilient_redis.transport.lean_pipeline import execute_lean, serves
 from resilient_redis.transport.renewal import leads_astray, renew
 from resilient_redis.transport.replies import Refused, as_redis_says_it
 
@@ -29,18 +32,22 @@ def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: A
     """Do one try: the attempt is known to the connection below, and an error says how far it got."""
     outer = current_attempt.get()
     try:
-        current_attempt.set(attempt)  # inside: a signal handler may raise right after it
-        attempt.check_before(name)
-        reply = function(*args, **options)
-    except builtins.TimeoutError as error:  # out of time in a queue of ours, where redis-py does not look
-        late = rx.TimeoutError(f"{name} did not end before its deadline")
-        attempt.stamp(late)
-        raise late from error
-    except Exception as error:
-        attempt.stamp(error)
+        try:
+            current_attempt.set(attempt)  # inside: a signal handler may raise right after it
+            attempt.check_before(name)
+            reply = function(*args, **options)
+        except builtins.TimeoutError as error:  # out of time in a queue of ours, where redis-py does not look
+            late = rx.TimeoutError(f"{name} did not end before its deadline")
+            attempt.stamp(late)
+            raise late from error
+        except Exception as error:
+            attempt.stamp(error)
+            raise
+        finally:
+            current_attempt.set(outer)
+    except BaseException:
+        current_attempt.set(outer)  # again: an interrupt may have come before it was done
         raise
-    finally:
-        current_attempt.set(outer)
     attempt.check_afterwards(name)
     return reply
 
@@ -124,12 +131,19 @@ class PipelineSurface:
         marks = adopt(self._pipe.connection_pool).marks
         return pipeline_call(self._queued[0], self._transaction, marks, stateful=self._stateful)
 
+    def _may_be_lean(self, behind: Behind) -> bool:
+        # The class attribute is looked up at each try: OpenTelemetry's instrumentor replaces it.
+        stock = redis.client.Pipeline.execute is STOCK_EXECUTE
+        return stock and self._observed and serves(self._pipe, ResilientConnectionPool, behind)
+
     def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
         """Send everything, read everything."""
         pipe = self._pipe
         pipe.command_stack, pipe.scripts, pipe.explicit_transaction = self._queued
         attempt = Attempt(self._now, deadline, self._allowance, self._observed, behind=behind, atomic=self._atomic)
         try:
+            if self._may_be_lean(behind):
+                return exchange(attempt, "PIPELINE", execute_lean, pipe, attempt, *args, self._transaction)
             return exchange(attempt, "PIPELINE", redis.client.Pipeline.execute, pipe, *args)
         except Refused as error:
             raise as_redis_says_it(error) from None

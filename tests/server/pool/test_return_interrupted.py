@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from resilient_redis import PoolReturnError, ResilientConnectionPool, ResilientRedis
+from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.pool import mending
 from resilient_redis.testing import EmbeddedServer
 
@@ -26,7 +27,7 @@ class Boom(BaseException):
 
 
 class Interruption:
-    """Raises `Boom` before the n-th operation of Python's after ``Pipeline.reset`` was entered; as a signal handler."""
+    """Raises `Boom` before the n-th operation of Python's after ``release`` was entered; as a signal handler."""
 
     def __init__(self, number: int) -> None:
         self._left = number
@@ -37,9 +38,7 @@ class Interruption:
         if frame.f_code.co_filename in (__file__, contextlib.__file__):
             return None  # what ends the tracing
         if not self._begun:
-            back = frame.f_back and frame.f_back.f_back  # redis-py's reset(), ours, then not a finaliser
-            reset = frame.f_code is redis.client.Pipeline.reset.__code__
-            self._begun = reset and back is not None and back.f_code.co_name == "execute"
+            self._begun = frame.f_code is ResilientConnectionPool.release.__code__
             if not self._begun:
                 return self.trace
         frame.f_trace_opcodes = True
@@ -80,6 +79,7 @@ def test_an_exception_while_a_pipeline_gives_back_leaves_as_it_is(
         except Boom:
             pass
         assert one is not None
+        assert current_attempt.get() is None, one.place
         for _ in range(2):  # what is nowhere now may be on its way
             pool._audit()
         for connection in list(pool._ledger.leased):  # handed over in that very moment: nobody knows it

@@ -1,0 +1,140 @@
+"""Lean pipelines of asyncio. Twin of `lean_pipeline`, which says what they are for."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import functools
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import redis.asyncio.client
+import redis.exceptions as rx
+from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
+
+from resilient_redis.calls import NO_DEADLINE
+from resilient_redis.connections.aio_cleanliness import dirt
+from resilient_redis.connections.attempt import ANSWERED, CONNECT, Attempt, current_attempt
+from resilient_redis.connections.cleanliness import soil_of
+from resilient_redis.connections.replies_due import TOO_MANY
+from resilient_redis.transport.aio_lean import CHUNK, limit, packed, talk
+from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, without_keys
+from resilient_redis.transport.lean_pipeline import EXEC, MULTI, executed, must_close, note, taken
+
+STOCK = redis.asyncio.client.Pipeline.execute
+
+
+async def execute_lean(pipe: Any, attempt: Attempt, raise_on_error: bool, transaction: bool) -> list[Any]:
+    """One try of one pipeline; what ``Pipeline.execute()`` does, within its deadline.
+
+    Raises:
+        redis.RedisError: as redis-py's ``execute()``, stamped with how far it got.
+    """
+    outer = current_attempt.get()
+    try:
+        current_attempt.set(attempt)
+        attempt.check_before("PIPELINE")
+        return await _execute(pipe, attempt, raise_on_error, transaction)
+    except builtins.TimeoutError as error:  # out of time in a queue of ours
+        late = rx.TimeoutError("PIPELINE did not end before its deadline")
+        attempt.stamp(late)
+        raise late from error
+    except Exception as error:
+        attempt.stamp(error)
+        raise
+    finally:
+        current_attempt.set(outer)
+
+
+async def _execute(pipe: Any, attempt: Attempt, raise_on_error: bool, transaction: bool) -> list[Any]:
+    commands, pool = pipe.command_stack, pipe.connection_pool
+    pipe.connection = connection = await pool.get_connection()
+    try:
+        if not getattr(connection, "lean", False):
+            return await _by_its_own_way(pipe, attempt, raise_on_error)
+        attempt.stage = CONNECT
+        data = b"".join([packed(connection, words) for words, _ in commands])
+        replies = await _converse(
+            connection, MULTI + data + EXEC if transaction else data, attempt, len(commands) + 2 * transaction
+        )
+        if must_close(attempt, commands, replies, raise_on_error, transaction):
+            await connection.disconnect(nowait=True)
+    finally:
+        if pipe.connection is not None:
+            pipe.connection = None
+            await pool.release(connection)
+    try:
+        if transaction:
+            return await _results_of_exec(pipe, commands, executed(pipe, commands, replies, raise_on_error))
+        return await _results(pipe, commands, replies, raise_on_error)
+    except Exception:
+        note(commands, replies, transaction)
+        raise
+
+
+async def _by_its_own_way(pipe: Any, attempt: Attempt, raise_on_error: bool) -> list[Any]:
+    """By redis-py's own path, whose reset() gives the connection back."""
+    left = attempt.left()
+    async with asyncio.timeout(None if left == NO_DEADLINE else left):
+        results: list[Any] = await redis.asyncio.client.Pipeline.execute(pipe, raise_on_error)
+        return results
+
+
+async def _converse(connection: Any, data: bytes, attempt: Attempt, due: int) -> list[Any]:
+    connection.replies_due = due  # whoever is cancelled in the midst leaves a connection that nobody takes
+    replies: list[Any] = await talk(connection, data, attempt, functools.partial(_read_all, due))
+    return replies
+
+
+async def _read_all(due: int, connection: Any, attempt: Attempt) -> list[Any]:
+    """So many replies; push messages between them go to their handlers."""
+    stream, parser = connection._reader, connection._parser
+    reader = parser._reader
+    replies: list[Any] = []
+    while True:
+        chunk = await stream.read(CHUNK)
+        if not chunk:
+            raise rx.ConnectionError(SERVER_CLOSED_CONNECTION_ERROR)
+        connection._owed = False
+        reader.feed(chunk)
+        while len(replies) < due and (reply := reader.gets()) is not NOT_ENOUGH:
+            if reply.__class__ in PLAIN:
+                replies.append(reply)
+            elif is_push(parser, reply):
+                await parser.handle_push_response(reply)
+            else:
+                replies.append(taken(reply, attempt))
+        if len(replies) == due:
+            connection.replies_due = 0
+            if dirt(connection) == "unread" and soil_of(connection, stream) == "reply":
+                raise rx.ConnectionError(TOO_MANY)
+            attempt.stage = ANSWERED
+            return replies
+        limit(connection, attempt)
+
+
+async def _results(pipe: Any, commands: Sequence[Any], replies: Sequence[Any], raise_on_error: bool) -> list[Any]:
+    results: list[Any] = []
+    for reply, (words, options) in zip(replies, commands, strict=True):
+        callback = callback_for(pipe, words[0])
+        if callback is None or isinstance(reply, Exception):
+            results.append(reply)
+            continue
+        try:
+            value = callback(reply, **without_keys(options))
+            results.append(await value if inspect.isawaitable(value) else value)
+        except rx.ResponseError as error:  # out of a callback: to redis-py it is the reply
+            results.append(error)
+    if raise_on_error:
+        pipe.raise_first_error(commands, results)
+    return results
+
+
+async def _results_of_exec(pipe: Any, commands: Sequence[Any], done: Sequence[Any]) -> list[Any]:
+    results = []
+    for reply, (words, options) in zip(done, commands, strict=True):
+        callback = None if isinstance(reply, Exception) else callback_for(pipe, words[0])
+        value = reply if callback is None else callback(reply, **without_keys(options))
+        results.append(await value if inspect.isawaitable(value) else value)
+    return results

@@ -1,0 +1,66 @@
+"""Which lost connections are cut off already, so that a repeat needs no fence of its own. Pure.
+
+A shared connection that is lost may have carried hundreds of commands. The next one cuts it off at the server before
+it carries anything, once for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resilient_redis.calls import LeftBehind
+
+_MOST_LEFT = 16
+_MOST_DONE = 64
+
+
+def same(one: LeftBehind, other: LeftBehind) -> bool:
+    """Is it the same connection, however it ended?"""
+    return (one.server_id, one.address, one.opened) == (other.server_id, other.address, other.opened)
+
+
+class Fences:
+    """The lost connections of one pool's lines.
+
+    >>> fences, lost = Fences(), LeftBehind(7, "127.0.0.1:1000", 1.0)
+    >>> fences.add(lost)
+    >>> fences.uncovered([lost], None) == [lost]
+    True
+    >>> waiting = fences.take()
+    >>> fences.settle([])  # the server was asked, and has cut it off
+    >>> fences.uncovered([lost.as_lost(True)], None)
+    []
+    """
+
+    def __init__(self) -> None:
+        self._left: list[LeftBehind] = []
+        self._asked: list[LeftBehind] = []
+        self._done: list[LeftBehind] = []
+
+    def add(self, left: LeftBehind) -> None:
+        """This one was lost with commands on the way."""
+        self._left.append(left)
+        del self._left[:-_MOST_LEFT]
+
+    def take(self) -> list[LeftBehind]:
+        """What is to be cut off now."""
+        self._asked, self._left = self._left, []
+        return list(self._asked)
+
+    def settle(self, refused: list[LeftBehind]) -> None:
+        """What was taken is cut off, but for these: whoever repeats over another connection must see to it himself."""
+        self._done += [left for left in self._asked if not any(left is other for other in refused)]
+        self._asked = []
+        del self._done[:-_MOST_DONE]
+
+    def give_back(self) -> None:
+        """It could not even be asked: for the next connection."""
+        self._left, self._asked = [*self._asked, *self._left], []
+
+    def uncovered(self, behind: list[LeftBehind], carrier: Any) -> list[LeftBehind]:
+        """Those of ``behind`` that may still deliver after a repeat over ``carrier``.
+
+        What was sent over the very same living connection came before the repeat.
+        """
+        safe = [*self._done, *([] if carrier is None else [carrier])]
+        return [left for left in behind if not any(same(left, other) for other in safe)]

@@ -1,0 +1,324 @@
+"""The shared connections of one pool, for threads: which one a command takes, and what follows when one ends.
+
+Twin of `aio_lines`. They are borrowed from the pool for as long as they live, so that they are dialled, counted,
+bounded and given new credentials there. Whoever finds one missing dials it, in his own thread and time; all others
+who come meanwhile wait for that dial. It hangs on the pool's state, and holds the pool weakly.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import math
+import random
+import threading
+import weakref
+from typing import Any
+
+import redis.exceptions as rx
+
+from resilient_redis.clock import Clock
+from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.errors import FenceRefusedError, PoolClosedError, PoolSaturatedError
+from resilient_redis.pool import fork
+from resilient_redis.pool.adoption import is_ours
+from resilient_redis.pool.bell import Bell
+from resilient_redis.pool.stats import LineStats
+from resilient_redis.transport.multiplexed import endings
+from resilient_redis.transport.multiplexed.caller import Caller
+from resilient_redis.transport.multiplexed.fences import Fences, same
+from resilient_redis.transport.multiplexed.line import ENDED, OPEN, Line
+from resilient_redis.transport.multiplexed.options import Multiplexed
+from resilient_redis.transport.multiplexed.tally import Tally
+
+_JITTER = 0.02
+"""Seconds within which a lost connection is dialled anew, by chance: all processes lose theirs in the same moment."""
+
+_AGAIN = 1.0
+"""Seconds before one is dialled again that could not be had, while others still serve."""
+
+_STEP = 0.001
+
+
+class ApartError(Exception):
+    """It turns out that these connections cannot be shared. Nothing was sent."""
+
+
+class _Dial:
+    """One that is under way.
+
+    Attributes:
+        over: rung when it has ended.
+        error: why it failed, if that is so for everybody.
+        waiting: callers who wait for it, the one who dials among them.
+    """
+
+    def __init__(self) -> None:
+        self.over = Bell()
+        self.error: Exception | None = None
+        self.waiting = 1
+
+
+class Lines:
+    """All shared connections of one pool. Safe for threads and for fork.
+
+    Args:
+        pool: where they are borrowed.
+        options: how many, and their bounds.
+        clock: the one that deadlines go by.
+
+    Attributes:
+        patience: seconds after which the oldest reply is overdue, and its connection cut; ``inf``: never.
+        idle_limit: seconds of silence after which one is not trusted any more.
+        unable: this pool's connections were seen to be of a kind that cannot be shared.
+    """
+
+    name = "lines"
+
+    def __init__(self, pool: Any, options: Multiplexed, clock: Clock) -> None:
+        self.options = options
+        self.patience = math.inf
+        self.idle_limit = float(getattr(pool, "_validate_after", math.inf))
+        self.unable = False
+        self.fences = Fences()
+        self._pool = weakref.ref(pool)
+        self._clock = clock
+        self._now = clock.monotonic
+        self._lock = threading.RLock()
+        self._lines: list[Line] = []
+        self._retired: set[Line] = set()
+        self._dial: _Dial | None = None
+        self._not_before = -math.inf  # a lost one is not dialled anew before this time
+        self._again = -math.inf  # a further one, or a successor, is not dialled before this time
+        self._tally = Tally()
+        self._rng = random.Random()
+        fork.register(self)
+
+    # Callers
+
+    def exchange(self, slot: Caller) -> None:
+        """Send it over one of them, and wait until it has ended.
+
+        Raises:
+            ApartError: they cannot be shared.
+            PoolSaturatedError: too many wait to be sent already.
+            redis.RedisError: its time is over, or none could be opened.
+        """
+        while True:
+            line = self.pick(slot)
+            ended = line.exchange(slot)
+            if ended:
+                return
+            if ended is None:
+                self._tally.refused += 1
+                raise endings.saturated(slot.name, line.book)
+
+    def pick(self, slot: Caller) -> Line:
+        """The least loaded one; what is missing is dialled."""
+        if not fork.witness[0]:
+            fork.catch_up()
+        lines = self._lines
+        if len(lines) == 1 == self.options.connections:
+            line = lines[0]
+            if line.state is OPEN and not line.worn:
+                return line
+        while True:
+            found = self._choose()
+            if isinstance(found, Line):
+                return found
+            dial, mine = found
+            if mine:
+                return self._carry_out(dial, slot)
+            self._wait_for(dial, slot)
+
+    def carrier_of(self, behind: list[Any]) -> Line | None:
+        """The living one over which one of these was sent."""
+        for line in self._lines:
+            if line.state is OPEN and any(same(left, line.connection.identity) for left in behind):
+                return line
+        return None
+
+    def allow(self, seconds: float) -> None:
+        """Somebody waits for so long: the longest of all says when a reply is overdue."""
+        self.patience = seconds if self.patience == math.inf else max(self.patience, seconds)
+
+    def _choose(self) -> Line | tuple[_Dial, bool]:
+        """One that is open; or the dial to wait for, and whether it is ours to carry out."""
+        with self._lock:
+            self._lines = lines = [line for line in self._lines if line.state is OPEN]
+            due = len(lines) < self.options.connections or any(line.worn for line in lines)
+            if due and self._dial is None and (not lines or self._now() >= self._again):
+                self._dial = _Dial()
+                return self._dial, True
+            if lines:
+                return min(lines, key=lambda line: line.load)
+            assert self._dial is not None
+            return self._dial, False
+
+    def _wait_for(self, dial: _Dial, slot: Caller) -> None:
+        """Somebody else dials. Callers who wait for it are unsent commands like others."""
+        if dial.waiting >= self.options.max_unsent:
+            self._tally.refused += 1
+            raise PoolSaturatedError(
+                f"not sent: {dial.waiting} commands wait already for the shared connection to be opened "
+                f"(max_unsent={self.options.max_unsent})"
+            )
+        dial.waiting += 1
+        try:
+            left = slot.deadline - self._now()
+            if left <= 0 or not dial.over.wait(None if left == math.inf else left):
+                raise endings.late(slot)
+        finally:
+            dial.waiting -= 1
+        if self.unable:
+            raise ApartError
+        if dial.error is not None:
+            endings.undialled([slot, slot], dial.error)
+            raise slot.error
+
+    # Dialling
+
+    def _carry_out(self, dial: _Dial, slot: Caller) -> Line:
+        attempt = Attempt(self._now, slot.deadline, 0.0, True)
+        try:
+            line = self._open(attempt)
+            self._enter(line)
+        except ApartError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+            self._again = self._now() + _AGAIN
+            left = [line for line in self._lines if line.state is OPEN]
+            if left:
+                return left[0]
+            known: Any = error
+            if isinstance(error, builtins.TimeoutError):
+                known = rx.TimeoutError("no shared connection could be opened before the deadline")
+                known.__cause__ = error
+            attempt.stamp(known)
+            if slot.deadline > self._now():  # else it says nothing to those who have more time
+                dial.error = known
+            raise known from known.__cause__
+        finally:
+            self._dial = None
+            dial.over.set()
+        return line
+
+    def _open(self, attempt: Attempt) -> Line:
+        outer = current_attempt.get()
+        try:
+            current_attempt.set(attempt)
+            attempt.check_before("CONNECT")
+            pause = min(self._not_before - self._now(), attempt.left())
+            if pause > 0:
+                self._clock.sleep(pause)
+            return self._connect()
+        finally:
+            current_attempt.set(outer)
+
+    def _connect(self) -> Line:
+        pool = self._pool()
+        if pool is None:
+            raise PoolClosedError("the pool of these shared connections is gone")
+        connection = pool.acquire(priority="high") if is_ours(pool) else pool.get_connection()
+        try:
+            if not getattr(connection, "lean", False):
+                self.unable = True
+                pool.release(connection)
+                raise ApartError
+            self._fence(connection)
+            expires, doom = math.inf, ""
+            place = pool._ledger.leased.get(connection) if is_ours(pool) else None
+            if place is not None:
+                place.since = math.inf  # it is out for as long as it lives, and that is no leak
+                expires, doom = self._now() + place.expires - pool._now(), place.doom
+            return Line(self, self.options, connection, self._now, expires, doom)
+        except ApartError:
+            raise
+        except BaseException:
+            self._give_up(connection, "lost")
+            raise
+
+    def _fence(self, connection: Any) -> None:
+        """Cut off lost connections, so that nothing more arrives over them once this one carries repeats."""
+        with self._lock:
+            behind = self.fences.take()
+        refused = []
+        try:
+            while behind:
+                try:
+                    connection._fence(behind)
+                except FenceRefusedError:
+                    refused.append(behind.pop(0))
+        except BaseException:
+            self.fences.give_back()
+            raise
+        self.fences.settle(refused)
+
+    def _enter(self, line: Line) -> None:
+        """It takes its place, or that of one that is worn."""
+        with self._lock:
+            worn = [old for old in self._lines if old.worn][:1]
+            self._lines = [*(old for old in self._lines if old not in worn), line]
+            self._retired.update(worn)
+            self._tally.opened += 1
+        for old in worn:
+            old.retire(old.worn)
+
+    # Ends
+
+    def lost(self, line: Line, *, carried: bool) -> None:
+        """One is lost, and if it ``carried`` anything the next one has to cut it off."""
+        with self._lock:
+            self.drained(line)
+            self._not_before = self._now() + self._rng.random() * _JITTER
+            if carried:
+                self.fences.add(line.connection.identity.as_lost(line.cause == "lost"))
+
+    def drained(self, line: Line) -> None:
+        """One takes nobody any more, and nobody waits for it."""
+        with self._lock:
+            self._lines = [other for other in self._lines if other is not line]
+            self._tally.ends[line.cause] += 1
+
+    def ended(self, line: Line) -> None:
+        """Nobody is at its socket any more: back to the pool, which closes it."""
+        with self._lock:
+            self._retired.discard(line)
+        self._give_up(line.connection, line.cause)
+
+    def _give_up(self, connection: Any, cause: str) -> None:
+        pool = self._pool()
+        if pool is not None and is_ours(pool) and pool.end(connection, cause):
+            return
+        with contextlib.suppress(Exception):
+            connection.disconnect()
+        if pool is not None and not is_ours(pool):
+            pool.release(connection)
+
+    def retire(self, cause: str) -> None:
+        """Nobody new on those there are; each ends once it is drained. New calls get new ones."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+            self._retired.update(lines)
+        for line in lines:
+            line.retire(cause)
+
+    def drain(self, seconds: float) -> None:
+        """Retire all, and wait until they have ended, at most so long."""
+        self.retire("disconnect")
+        deadline = self._now() + seconds
+        while self._retired and self._now() < deadline:
+            self._clock.sleep(_STEP)
+
+    def after_fork(self) -> None:
+        """In a child: nothing of the parent's is used, and no lock is as another thread held it."""
+        self._lock = threading.RLock()
+        self._lines, self._retired, self._dial = [], set(), None
+
+    def stats(self) -> LineStats:
+        """The numbers of this moment."""
+        with self._lock:
+            return self._tally.stats(self.options.connections, [*self._lines, *self._retired])
+
+    def __repr__(self) -> str:
+        return f"<Lines {', '.join(line.state for line in self._lines) or ENDED}>"
