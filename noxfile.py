@@ -91,6 +91,6 @@ def docs_examples(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def bench(session: nox.Session) -> None:
-    """Benchmarks: side by side, ratios. Not part of CI: nothing passes or fails by time."""
-    session.install(".[test]", "pyresilience", "interlock-cb", "redress")  # the contenders; all optional
+    """Benchmarks beside all contenders, 20 minutes; `-- --quick`: two. Not part of CI: nothing fails by time."""
+    session.install(".[test]", *GROUPS["bench"])
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import resource
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ PACKAGES = (
     "pyresilience",
     "interlock-cb",
     "redress",
+    "coredis",
+    "valkey-glide",
+    "valkey-glide-sync",
+    "uvloop",
+    "pyperf",
 )
 
 
@@ -38,6 +44,12 @@ def describe_moment() -> dict[str, Any]:
     """When, and how busy the machine was just then."""
     now = datetime.datetime.now(datetime.UTC)
     return {"at": now.isoformat(timespec="minutes"), "load": round(os.getloadavg()[0], 1)}
+
+
+def allow_many_sockets() -> None:
+    """A thousand callers with a connection each, for several clients, are more files than is usual."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _cpu() -> str:

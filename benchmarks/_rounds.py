@@ -8,37 +8,32 @@ contenders together were fastest (geometric mean of their medians), so that nobo
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import math
 import random
 import statistics
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure. ``slice`` is the seconds that one contender runs in one round of a micro benchmark."""
+    """How long to measure. ``quick``: all suites in two minutes, with rough figures."""
 
     quick: bool
-    rounds: int
-    repetitions: int
-    slice: float = 0.002
 
 
-QUICK = Effort(quick=True, rounds=25, repetitions=2)
-FULL = Effort(quick=False, rounds=61, repetitions=5)
+QUICK, FULL = Effort(quick=True), Effort(quick=False)
 
 
 class Sample(NamedTuple):
-    """One slice: seconds per call, and each call's own seconds where they were taken."""
+    """One slice: seconds per call, each call's own seconds where they were taken, and CPU seconds per call."""
 
     cost: float
     latencies: tuple[float, ...] = ()
+    cpu: float = 0.0
 
 
 Slice = Callable[[], Sample]
@@ -68,7 +63,6 @@ class Result:
     Attributes:
         median: over the rounds.
         best: the best decile of the rounds.
-        added: median over the rounds of this minus the floor in the same round; None without a floor.
         ratio: median over the rounds of this / base in the same round.
         ratios: lowest and highest such ratio over all repetitions.
         latencies: of all calls of the repetition, sorted.
@@ -78,7 +72,6 @@ class Result:
     name: str
     median: float
     best: float
-    added: float | None
     ratio: float
     ratios: tuple[float, float]
     latencies: list[float]
@@ -100,9 +93,7 @@ class Result:
         return self.latencies[0]
 
 
-def compare(
-    slices: Mapping[str, Slice], *, base: str, floor: str | None = None, rounds: int, repetitions: int
-) -> list[Result]:
+def compare(slices: Mapping[str, Slice], *, base: str, rounds: int, repetitions: int) -> list[Result]:
     """Run all contenders in interleaved rounds, several times over; the calmest repetition."""
     runs = [_interleave(slices, rounds) for _ in range(repetitions)]
     calmest = min(runs, key=_pace)
@@ -110,16 +101,11 @@ def compare(
     results = []
     for name, samples in calmest.items():
         costs = sorted(sample.cost for sample in samples)
-        added = None
-        if floor is not None:
-            beside = zip(samples, calmest[floor], strict=True)
-            added = statistics.median(mine.cost - bare.cost for mine, bare in beside)
         results.append(
             Result(
                 name,
                 statistics.median(costs),
                 costs[len(costs) // 10],
-                added,
                 _paired(calmest, name, base),
                 (min(all_ratios[name]), max(all_ratios[name])),
                 sorted(itertools.chain.from_iterable(sample.latencies for sample in samples)),
@@ -162,50 +148,9 @@ def sync_slice(function: Callable[[], Any], seconds: float) -> Slice:
     return lambda: Sample(run(calls) / calls)
 
 
-def async_slice(loop: asyncio.AbstractEventLoop, function: Callable[[], Awaitable[Any]], seconds: float) -> Slice:
-    """The same for what must be awaited without ever waiting, in one task of ``loop``."""
-
-    async def run_async(calls: int) -> float:
-        started = time.process_time()
-        for _ in itertools.repeat(None, calls):
-            await function()
-        return time.process_time() - started
-
-    def run(calls: int) -> float:
-        return loop.run_until_complete(run_async(calls))
-
-    calls = _calibrate(run, seconds)
-    return lambda: Sample(run(calls) / calls)
-
-
 def _calibrate(run: Callable[[int], float], seconds: float) -> int:
     run(20)  # the first calls compile, import and fill caches
     return max(20, int(20 * seconds / min(run(20) for _ in range(5))))
-
-
-def micro_table(title: str, results: list[Result], *, base: str, floor: str, unit: float = 1e-9) -> Table:
-    """The usual table of a micro benchmark; ``unit`` is 1e-9 for ns, 1e-6 for µs."""
-    name = {1e-9: "ns", 1e-6: "µs"}[unit]
-    columns = [
-        "contender",
-        f"{name} median",
-        f"{name} best decile",
-        f"{name} over {floor}",
-        f"ratio to {base}",
-        "all repetitions",
-    ]
-    rows = [
-        [
-            result.name,
-            result.median / unit,
-            result.best / unit,
-            None if result.name == floor or result.added is None else result.added / unit,
-            result.ratio,
-            "" if result.name == base else f"{show(result.ratios[0])} to {show(result.ratios[1])}",
-        ]
-        for result in results
-    ]
-    return Table(title, columns, rows)
 
 
 def show(cell: Any) -> str:
@@ -217,9 +162,3 @@ def show(cell: Any) -> str:
     if abs(cell) >= 100:
         return f"{cell:,.0f}"
     return f"{cell:.3g}"
-
-
-def run_alone(run: Callable[[Effort], list[Table]]) -> None:
-    """``python -m benchmarks.<name> [--quick]``."""
-    for table in run(QUICK if "--quick" in sys.argv[1:] else FULL):
-        print(table.markdown())

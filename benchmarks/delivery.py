@@ -1,4 +1,4 @@
-"""What faults do to commands, per thousand of them, and what knowing costs: `python -m benchmarks.delivery`."""
+"""What faults do to commands, per thousand of them, and what knowing costs: `python -m benchmarks delivery`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry as RedisRetry
 
-from benchmarks._rounds import Effort, Sample, Slice, Table, compare, run_alone, show, sync_slice
+from benchmarks._rounds import Effort, Sample, Slice, Table, compare, show, sync_slice
+from benchmarks._suite import Report
 from resilient_redis import ResilientRedis
 from resilient_redis.commands.lookup import command_class
 from resilient_redis.testing import EmbeddedServer, FaultProxy
@@ -170,11 +171,7 @@ def _gets(url: str, *, stamped: bool) -> Slice:
     return run
 
 
-def run(effort: Effort) -> list[Table]:
+def run(effort: Effort) -> Report:
     """Both tables."""
     logging.getLogger("resilient_redis").setLevel(logging.ERROR)
-    return [faults_table(effort), cost_table(effort)]
-
-
-if __name__ == "__main__":
-    run_alone(run)
+    return Report([faults_table(effort), cost_table(effort)])

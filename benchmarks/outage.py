@@ -1,155 +1,152 @@
-"""The server dies for three seconds under 16 threads: `python -m benchmarks.outage`."""
+"""The server is dead for five seconds: `python -m benchmarks outage`."""
 
 from __future__ import annotations
 
-import functools
-import itertools
-import logging
-import threading
+import json
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
 
-import redis
-
-from benchmarks import _clients as clients
-from benchmarks._rounds import Effort, Table, run_alone
+from benchmarks._outage_one import PAUSE, STEP, Plan
+from benchmarks._rounds import Effort, Table
+from benchmarks._suite import Report
+from benchmarks.contenders import KEY, VALUE, Contender, ready
 from resilient_redis.testing import EmbeddedServer
 
-THREADS = 16
-PAUSE = 0.005  # between two calls of one thread, as a service does other work too
-DEAD = 3.0
-BIN = 0.1
 RESET = 1.0
+CALLERS = {"threads": 16, "asyncio": 100}
+QUICK_ONES = ("redis-py as it comes", "tenacity + pybreaker by hand", "resilient_redis")
+COLUMNS = [
+    "contender",
+    "answered",
+    "fallback",
+    "failed",
+    "longest call s",
+    "dials while dead",
+    "first answer after s",
+    "normal again after s",
+    "dials in the first second",
+    f"most in {STEP * 1000:g} ms",
+]
 
 
-@dataclass
-class Seen:
-    """What the callers and the network saw. All moments are readings of one clock."""
+@dataclass(frozen=True)
+class Times:
+    """Seconds before the outage, of it, and after it."""
 
-    calls: list[tuple[float, float, str]] = field(default_factory=list)  # begin, end, how it ended
-    dials: list[float] = field(default_factory=list)
-
-
-def counting(seen: Seen) -> type[redis.Connection]:
-    """A connection class that notes each dial, whoever asks for it."""
-
-    class Counting(redis.Connection):
-        def _connect(self) -> Any:
-            seen.dials.append(time.perf_counter())
-            return super()._connect()
-
-    return Counting
+    before: float
+    dead: float
+    after: float
 
 
-def how_it_ended(get: clients.Get) -> str:
-    """One call. A server that came back is empty: None is an answer."""
+def run(effort: Effort) -> Report:
+    """A table for each side: five seconds; one in a hurry."""
+    times = Times(0.5, 1.0, 1.3) if effort.quick else Times(1.5, 5.0, 3.0)
+    report = Report([])
+    for side, callers in CALLERS.items():
+        rows: list[dict[str, Any]] = []
+        left_out: list[str] = []
+        for contender in _who(side, effort):
+            row = one_outage(side, contender.name, callers, times)
+            if isinstance(row, str):
+                left_out.append(f"Left out: {contender.name}: {row}")
+            else:
+                rows.append({"side": side, "contender": contender.name, "dead": times.dead, **row})
+        report.raw += rows
+        report.tables.append(_table(side, callers, times, rows, left_out))
+    return report
+
+
+def _who(side: str, effort: Effort) -> list[Contender]:
+    everyone = [one for one in ready(side) if not one.name.startswith("floor")]
+    return [one for one in everyone if one.name.startswith(QUICK_ONES)] if effort.quick else everyone
+
+
+def one_outage(side: str, name: str, callers: int, times: Times) -> dict[str, Any] | str:
+    """Figures, or why there are none."""
+    # what it complains of goes to a file: nobody reads a pipe meanwhile, and a full one would stop it
+    with EmbeddedServer.start() as server, tempfile.TemporaryFile("w+") as complaints:
+        server.execute("SET", KEY, VALUE)
+        plan = json.dumps(asdict(Plan(server.port, callers, RESET)))
+        command = [sys.executable, "-m", "benchmarks._outage_one", side, name, plan]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, text=True) as process:
+            assert process.stdout is not None
+            if process.stdout.readline() != "calling\n":
+                process.wait(10)
+                return _last_line(complaints)
+            moments, dialled = _kill_and_restart(server, times)
+            try:
+                told, _ = process.communicate(json.dumps(moments) + "\n", timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return "it did not end within a minute"
+        if process.returncode:
+            return _last_line(complaints)
+    return {**json.loads(told.splitlines()[-1]), "dials_system": dialled}
+
+
+def _last_line(complaints: IO[str]) -> str:
+    complaints.seek(0)
+    return complaints.read().strip().rpartition("\n")[2]
+
+
+def _kill_and_restart(server: EmbeddedServer, times: Times) -> tuple[tuple[float, float], int | None]:
+    """When the server died and when it was back, and how often the whole machine dialled in between."""
+    time.sleep(times.before)
+    before = system_dials()
+    server.kill()
+    killed = time.monotonic()
+    time.sleep(times.dead)
+    after = system_dials()
+    server.restart()
+    back = time.monotonic()
+    time.sleep(times.after)
+    return (killed, back), None if before is None or after is None else after - before
+
+
+def system_dials() -> int | None:
+    """TCP connections that this machine has begun since it started: for those whose dials Python does not see."""
     try:
-        reply = get()
-    except Exception as error:
-        return type(error).__name__
-    return "fallback" if reply == clients.FALLBACK else "answered"
+        lines = Path("/proc/net/snmp").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    names, values = (line.split() for line in lines if line.startswith("Tcp:"))
+    return int(values[names.index("ActiveOpens")])
 
 
-def outage(
-    build: Callable[[redis.ConnectionPool], clients.Get], *, retries: bool, ours: bool, effort: Effort
-) -> list[Any]:
-    """One run with one client: the cells of its row."""
-    before, after = (0.8, 2.0) if effort.quick else (2.0, 4.0)
-    seen, over = Seen(), threading.Event()
-
-    def work(get: clients.Get) -> None:
-        while not over.is_set():
-            begun = time.perf_counter()
-            ended = how_it_ended(get)
-            seen.calls.append((begun, time.perf_counter(), ended))
-            time.sleep(PAUSE)
-
-    with EmbeddedServer.start() as server:
-        connections = (
-            clients.our_pool(server.port, connection_class=counting(seen))
-            if ours
-            else clients.pool(server.port, retries=retries)
-        )
-        if not ours:
-            connections.connection_class = counting(seen)
-        get = build(connections)
-        workers = [threading.Thread(target=work, args=(get,)) for _ in range(THREADS)]
-        for worker in workers:
-            worker.start()
-        time.sleep(before)
-        server.kill()
-        killed = time.perf_counter()
-        time.sleep(DEAD)
-        server.restart()
-        back = time.perf_counter()
-        time.sleep(after)
-        over.set()
-        for worker in workers:
-            worker.join()
-    return _row(seen, killed, back)
-
-
-def _row(seen: Seen, killed: float, back: float) -> list[Any]:
-    counts = dict.fromkeys(("answered", "fallback"), 0)
-    failed: dict[str, int] = {}
-    for _, _, ended in seen.calls:
-        where = counts if ended in counts else failed
-        where[ended] = where.get(ended, 0) + 1
-    longest = max(end - begun for begun, end, _ in seen.calls)
-    connects = sum(killed <= moment < back for moment in seen.dials)
-    kinds = ", ".join(f"{name} {number}" for name, number in failed.items())
-    normal = _seconds_to_normal(seen, killed, back)
-    return [counts["answered"], counts["fallback"], kinds or "0", longest, connects, normal]
-
-
-def _seconds_to_normal(seen: Seen, killed: float, back: float) -> float | str:
-    """From the server's return to the first tenth of a second with 90 % of the answers of before."""
-    answers = [end for _, end, ended in seen.calls if ended == "answered"]
-    first = min(begun for begun, _, _ in seen.calls)
-    usual = sum(end < killed for end in answers) / (killed - first) * BIN
-    last = max(answers)
-    for number in itertools.count():
-        begin = back + number * BIN
-        if begin + BIN > last:
-            return f"not within {last - back:.1f}"
-        if sum(begin <= end < begin + BIN for end in answers) >= 0.9 * usual:
-            return (number + 1) * BIN
-    raise AssertionError("unreachable")
-
-
-def run(effort: Effort) -> list[Table]:
-    """One table."""
-    logging.getLogger("resilient_redis").setLevel(logging.ERROR)
-    ours = functools.partial(clients.ours, reset_timeout=RESET, timeout=0.25)
-    by_hand = functools.partial(clients.by_hand, reset_timeout=RESET)
-    contenders: dict[str, tuple[Callable[[redis.ConnectionPool], clients.Get], bool]] = {
-        clients.OURS: (ours, False),
-        clients.DEFAULT: (clients.bare, True),
-        f"{clients.BY_HAND}, redis-py's retries off": (by_hand, False),
-    }
-    if not effort.quick:
-        contenders[clients.BARE] = (clients.bare, False)
-        contenders[f"{clients.BY_HAND}, redis-py's retries on"] = (by_hand, True)
-    columns = [
-        "client",
-        "answered",
-        "fallback",
-        "failed",
-        "longest call s",
-        "connects while down",
-        "s until normal again",
+def _table(side: str, callers: int, times: Times, rows: list[dict[str, Any]], left_out: list[str]) -> Table:
+    kind = "threads" if side == "threads" else "tasks"
+    table = Table(f"Server dead for {times.dead:g} s, {callers} {kind}", COLUMNS, [_cells(row) for row in rows])
+    table.notes = [
+        f"One run each, one after another, each in a process and with a server of its own; a caller rests "
+        f"{PAUSE * 1000:g} ms between two calls; circuits stay open for {RESET:g} s. Normal again: the first "
+        "0.1 s with 90 % of the answers of before. Times count from the server's return. A fallback is quicker than "
+        "an answer, so there are more of them. valkey-glide dials outside Python: '≤' is what the whole machine "
+        "dialled meanwhile.",
+        *left_out,
     ]
-    table = Table(f"Server dead for {DEAD:g} s, {THREADS} threads", columns, [])
-    for name, (build, retries) in contenders.items():
-        table.rows.append([name, *outage(build, retries=retries, ours=name == clients.OURS, effort=effort)])
-    table.notes.append(
-        f"One run each, one after another; circuits open for {RESET:g} s. Normal again: the first {BIN:g} s with 90 % "
-        "of the answers of before. A fallback is quicker than an answer, so there are more of them in three seconds."
-    )
-    return [table]
+    return table
 
 
-if __name__ == "__main__":
-    run_alone(run)
+def _cells(row: dict[str, Any]) -> list[Any]:
+    dials = row["dials_dead"]
+    if dials is None and row["dials_system"] is not None:
+        dials = f"≤ {row['dials_system']}"
+    failed = ", ".join(f"{name} {number}" for name, number in row["failed"].items()) or 0
+    return [
+        row["contender"],
+        row["answered"],
+        row["fallback"],
+        failed,
+        row["longest"],
+        dials,
+        "never" if row["first"] is None else row["first"],
+        "not within the run" if row["normal"] is None else row["normal"],
+        row["dials_soon"],
+        row["dials_peak"],
+    ]

@@ -1,6 +1,7 @@
-"""Throughput and latency against the size of the pool: `python -m benchmarks.pool_curve [--write-docs]`.
+"""Throughput and latency against the size of the pool: `python -m benchmarks pool_curve`.
 
-With ``--write-docs`` nothing is measured: the tables of the recorded run go into docs/pool-sizing.md.
+With ``python -m benchmarks.pool_curve --write-docs`` nothing is measured: the tables of the recorded run go into
+docs/pool-sizing.md.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ import asyncio
 import json
 import os
 import sys
-import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ import redis.asyncio.retry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from benchmarks import _clients as clients
+from benchmarks._crowd import AsyncGet, Crowd, Get, crowd_slice, tasks_slice
 from benchmarks._delay import far_away
-from benchmarks._rounds import Effort, Result, Sample, Slice, Table, compare, run_alone, show
-from benchmarks.threads import Crowd, crowd_slice
+from benchmarks._rounds import Effort, Result, Table, compare, show
+from benchmarks._suite import Report
+from benchmarks.contenders import KEY, VALUE
 from resilient_redis.testing import EmbeddedServer
 
 OURS = True
@@ -38,8 +38,6 @@ PATIENCE = 60.0  # nobody is refused: a refusal would be a very quick call
 PAGE = Path(__file__).parents[1] / "docs" / "pool-sizing.md"
 BEGIN = "<!-- pool_curve: made by `python -m benchmarks.pool_curve --write-docs`, do not edit -->"
 END = "<!-- pool_curve: end -->"
-
-AsyncGet = Callable[[], Awaitable[Any]]
 
 
 def pool_name() -> str:
@@ -70,38 +68,11 @@ def async_pool_factory(port: int, size: int) -> redis.asyncio.ConnectionPool:
     return pool
 
 
-def tasks_slice(loop: asyncio.AbstractEventLoop, get: AsyncGet, seconds: float) -> Slice:
-    """`TASKS` tasks that call ``get`` for ``seconds``; cost is seconds of wall time per call of all of them."""
-
-    async def caller(ends: float, taken: list[float]) -> None:
-        now = time.perf_counter()
-        while now < ends:
-            if await get() != clients.VALUE:
-                raise AssertionError("a wrong reply, so the figures mean nothing")
-            before, now = now, time.perf_counter()
-            taken.append(now - before)
-
-    async def all_callers(lasting: float) -> list[float]:
-        taken: list[float] = []
-        ends = time.perf_counter() + lasting
-        await asyncio.gather(*(caller(ends, taken) for _ in range(TASKS)))
-        return taken
-
-    loop.run_until_complete(all_callers(0.1))  # opens the connections
-
-    def run() -> Sample:
-        started = time.perf_counter()
-        latencies = loop.run_until_complete(all_callers(seconds))
-        return Sample((time.perf_counter() - started) / len(latencies), tuple(latencies))
-
-    return run
-
-
-def run(effort: Effort) -> list[Table]:
+def run(effort: Effort) -> Report:
     """A table for each crowd and distance."""
     before = _processor_seconds()
     with EmbeddedServer.start() as server, far_away(server.host, server.port, AWAY) as far:
-        server.execute("SET", clients.KEY, clients.VALUE)
+        server.execute("SET", KEY, VALUE)
         places = {"on the same machine": server.port, f"{AWAY * 1000:g} ms away": far}
         tables = [
             *(_table(f"{THREADS} threads, server {place}", _threads(port, effort)) for place, port in places.items()),
@@ -114,7 +85,7 @@ def run(effort: Effort) -> list[Table]:
         tables[-1].notes.append(
             f"Processes that are not part of this used {others:.0%} of all processor time meanwhile."
         )
-    return tables
+    return Report(tables)
 
 
 def _processor_seconds() -> tuple[float, float, float] | None:
@@ -144,11 +115,9 @@ def _threads(port: int, effort: Effort) -> list[Result]:
     sizes, seconds, plan = _plan(effort)
     crowd = Crowd(THREADS)
     pools = {str(size): pool_factory(port, size) for size in sizes}
-    slices = {size: crowd_slice(crowd, clients.bare(pool), seconds) for size, pool in pools.items()}
+    slices = {size: crowd_slice(crowd, _bare(pool), seconds) for size, pool in pools.items()}
     results = compare(slices, base=str(sizes[0]), **plan)
     crowd.stop()
-    if crowd.wrong:
-        raise AssertionError(f"{len(crowd.wrong)} calls got no reply, so the figures mean nothing: {crowd.wrong[0]!r}")
     for pool in pools.values():
         pool.disconnect()
     return results
@@ -159,16 +128,21 @@ def _tasks(port: int, effort: Effort) -> list[Result]:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
         pools = {str(size): async_pool_factory(port, size) for size in sizes}
-        slices = {size: tasks_slice(loop, _get(pool), seconds) for size, pool in pools.items()}
+        slices = {size: tasks_slice(loop, _get(pool), seconds, TASKS) for size, pool in pools.items()}
         results = compare(slices, base=str(sizes[0]), **plan)
         for pool in pools.values():
             runner.run(pool.disconnect())
     return results
 
 
+def _bare(pool: redis.ConnectionPool) -> Get:
+    client = redis.Redis(connection_pool=pool)
+    return lambda: client.get(KEY)
+
+
 def _get(pool: redis.asyncio.ConnectionPool) -> AsyncGet:
     client = redis.asyncio.Redis(connection_pool=pool)
-    return lambda: client.get(clients.KEY)
+    return lambda: client.get(KEY)
 
 
 def _table(title: str, results: list[Result]) -> Table:
@@ -205,7 +179,6 @@ def write_docs() -> None:
 
 
 if __name__ == "__main__":
-    if "--write-docs" in sys.argv[1:]:
-        write_docs()
-    else:
-        run_alone(run)
+    if sys.argv[1:] != ["--write-docs"]:
+        sys.exit("usage: python -m benchmarks.pool_curve --write-docs; to measure: python -m benchmarks pool_curve")
+    write_docs()

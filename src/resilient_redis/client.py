@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
 import redis
 import redis.client
@@ -24,6 +24,7 @@ from resilient_redis.connections.observed import is_observed
 from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.sync_driver import call
+from resilient_redis.pipeline.tuning import Commands
 from resilient_redis.policies.base import Policy
 from resilient_redis.pool import fork
 from resilient_redis.pool.adoption import leased, make_resilient, separate_options
@@ -31,7 +32,11 @@ from resilient_redis.pool.priority import Priority
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt, no_redis_retries
 from resilient_redis.transport.lean import serves
+from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.surfaces import CommandSurface, ReadBackSurface
+
+_DRAIN = 5.0
+"""Seconds for which closing a client waits for replies that are due over shared connections."""
 
 
 class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
@@ -49,7 +54,10 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         clock: the policies' source of time, for tests; the pool goes by real time, as sockets do.
         commands: what commands do that are not in our tables, such as a module's of your own:
             ``{"MYMOD.INCR": "accumulating"}``; a class of `CommandClass`. It says whether they may be repeated after a
-            lost reply. ``None``: nothing to add; unknown ones are never repeated then.
+            lost reply. ``None``: nothing to add; unknown ones are never repeated then. Or rules for single commands,
+            by name or glob: ``{"GET": {"timeout": "50ms", "fallback": ""}}``, see `pipeline.tuning.parse_commands`.
+        strategy: ``"pooled"``: each command has a connection to itself; ``"multiplexed"``, or a `Multiplexed`: many
+            share one, see docs/strategies.md. ``None``: as other clients over the pool, else pooled.
         **kwargs: as for ``redis.Redis``, and the options of the pool by name (``min_idle``, ``acquire_timeout`` …: see
             `resilient_redis.PoolOptions`). ``retry=`` of redis-py, without ``policies``, becomes our `Retry` with the
             same backoff and number of tries, under our rules of what may be repeated.
@@ -58,7 +66,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
     by name, and a client without ``policies`` over the pool of another client uses that one's.
 
     Raises:
-        ConfigError: a policy is wrong, or two places say how to retry.
+        ConfigError: a policy is wrong, or two places say how to retry, or how connections are shared.
 
     Safe for threads, as ``redis.Redis`` is.
 
@@ -74,7 +82,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
-        commands: Mapping[str, str] | None = None,
+        commands: Commands | None = None,
+        strategy: Multiplexed | Literal["pooled", "multiplexed"] | None = None,
         **kwargs: Any,
     ) -> None:
         owns_pool = kwargs.get("connection_pool") is None
@@ -83,7 +92,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         super().__init__(*args, **separate_ours(kwargs, no_redis_retries))
         if owns_pool:
             make_resilient(self.connection_pool, options)
-        self._guard(policies, listeners, clock, commands, owns_pool=owns_pool)
+        self._guard(policies, listeners, clock, commands, owns_pool=owns_pool, strategy=strategy)
         self._prepare()
         if single:
             # Only now is the pool ready: the one connection must be an observing one. Through redis-py's own
@@ -100,7 +109,14 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
         lean = observed and serves(self, ResilientConnectionPool, redis.Redis)
-        self._commands = CommandSurface(now, observed, lean)
+        self._commands: Any = CommandSurface(now, observed, lean)
+        self._shared = None
+        if isinstance(adopt(self.connection_pool).strategy, Multiplexed):
+            from resilient_redis.transport.multiplexed.choice import share
+
+            self._shared, self._not_shared = share(self, self._plan)
+            if self._shared is not None:
+                self._commands = self._shared.commands(self._commands, now)
         fork.renew(self, single_connection_lock=threading.RLock)
 
     @classmethod
@@ -111,7 +127,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
-        commands: Mapping[str, str] | None = None,
+        commands: Commands | None = None,
+        strategy: Multiplexed | Literal["pooled", "multiplexed"] | None = None,
         single_connection_client: bool = False,
         **kwargs: Any,
     ) -> Self:
@@ -127,6 +144,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
             listeners=listeners,
             clock=clock,
             commands=commands,
+            strategy=strategy,
             single_connection_client=single_connection_client,
         )
         client.auto_close_connection_pool = True
@@ -172,6 +190,9 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
             let_go(connection)
             self.connection_pool.release(connection)
         if getattr(self, "auto_close_connection_pool", False):
+            shared = getattr(self, "_shared", None)
+            if shared is not None:
+                shared.drain(_DRAIN)  # replies that are on their way are still waited for
             self.connection_pool.disconnect()
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -201,7 +222,12 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:
         """A pipeline that goes through the policies as one unit."""
         return ResilientPipeline(
-            self.connection_pool, self.response_callbacks, transaction, shard_hint, plan=self._plan
+            self.connection_pool,
+            self.response_callbacks,
+            transaction,
+            shard_hint,
+            plan=self._plan,
+            shared=None if self.connection is not None else self._shared,
         )
 
     def pubsub(self, **kwargs: Any) -> ResilientPubSub:

@@ -8,7 +8,6 @@ from os import PathLike
 from typing import Any, Self
 
 from resilient_redis.clock import Clock
-from resilient_redis.commands.lookup import parse_marks
 from resilient_redis.durations import Duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Listener
@@ -17,17 +16,15 @@ from resilient_redis.pipeline.pipeline import breakers_of, check_overrides
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.scope import active_scope, override_scope
 from resilient_redis.pipeline.store import check_policies
+from resilient_redis.pipeline.tuning import Commands, parse_commands
 from resilient_redis.policies.base import Policy
-from resilient_redis.policies.breaker import CircuitBreaker
 from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
+from resilient_redis.policies.defaults import default_stack
 from resilient_redis.policies.retry import Retry
-from resilient_redis.policies.timeout import Timeout
 from resilient_redis.pool.face import PoolFace
 from resilient_redis.pool.health import PoolHealth
 from resilient_redis.transport.adopt import PoolState, adopt, convert_retry
-
-_DEFAULT_TIMEOUT = 5.0
-"""Seconds per attempt where redis-py has no socket_timeout; redis-py 8's own default."""
+from resilient_redis.transport.multiplexed.options import Multiplexed
 
 
 class ResilientClient:
@@ -35,6 +32,8 @@ class ResilientClient:
 
     connection_pool: Any
     _plan: Plan
+    _not_shared: str | None = None
+    """Why the multiplexed strategy cannot share this client's connections; ``None``: it can, or is not used."""
     from_url: Callable[..., Any]  # both clients'
 
     def _guard(
@@ -42,18 +41,24 @@ class ResilientClient:
         policies: Sequence[Policy] | None,
         listeners: Iterable[Listener],
         clock: Clock | None,
-        commands: Mapping[str, str] | None,
+        commands: Commands | None,
         *,
         owns_pool: bool,
+        strategy: Any = None,
     ) -> PoolState:
         """Find the plan of this client; called at the end of the constructors."""
         state = adopt(self.connection_pool, clock)
-        if commands is not None:
-            state.marks = parse_marks(commands)
+        state.choose(strategy, self.connection_pool)
+        rules = None if commands is None else parse_commands(commands)
+        if rules is not None:
+            state.marks = rules.marks
+            state.store.tune(rules.numbers)
         if policies is not None:
             chosen = _given_policies(state, policies)
         else:
             chosen = state.policies if state.policies is not None else _default_policies(state, self.connection_pool)
+        if rules is not None:
+            chosen = rules.fit(chosen)
         if owns_pool and state.policies is None:
             state.policies = chosen
         for listener in listeners:
@@ -63,14 +68,23 @@ class ResilientClient:
 
     @classmethod
     def from_config(
-        cls, source: str | PathLike[str] | Mapping[str, Any], *, profile: str | None = None, **kwargs: Any
+        cls,
+        source: str | PathLike[str] | Mapping[str, Any],
+        *,
+        profile: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> Self:
         """A client from a TOML, JSON or YAML file, or from a mapping of the same shape.
+
+        Variables of the environment win over it, see `resilient_redis.config.load_config`.
 
         Args:
             source: the file's path, or the mapping.
             profile: which of its profiles; ``None`` for the top level or the only one.
-            **kwargs: as for `from_url`; they win over the file.
+            environ: the variables; ``None`` for those of the process, ``{}`` for none.
+            **kwargs: as for `from_url`; they win over file and variables. Listeners are added, rules for commands
+                merged.
 
         Raises:
             ConfigError: anything wrong in it, all at once, each with file, line, key, value and remedy.
@@ -79,15 +93,45 @@ class ResilientClient:
         >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
         (Timeout(seconds=0.25, name=None),)
         """
+        return cls._from_source(source, profile, environ, kwargs)
+
+    @classmethod
+    def from_env(
+        cls, *, profile: str | None = None, environ: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> Self:
+        """A client from variables of the environment, and the file that ``RESILIENT_REDIS_CONFIG`` names, if any.
+
+        For the variables see `resilient_redis.config.load_config`; where none is set, a client of
+        ``redis://localhost:6379`` with the default stack.
+
+        Args:
+            profile: of the file; ``None`` for what ``RESILIENT_REDIS_PROFILE`` names, else the top level or the only
+                one.
+            environ: the variables; ``None`` for those of the process.
+            **kwargs: as for `from_url`; they win over variables and file.
+
+        Raises:
+            ConfigError: anything wrong, all at once, each with the variable's name, the key, the value and a remedy.
+
+        >>> from resilient_redis import ResilientRedis
+        >>> r = ResilientRedis.from_env(environ={"REDIS_HOST": "db", "REDIS_COMMAND_TIMEOUT": "250"})
+        >>> r.connection_pool.connection_kwargs["host"], r.policies[-1].seconds
+        ('db', 0.25)
+        """
+        return cls._from_source(None, profile, environ, kwargs)
+
+    @classmethod
+    def _from_source(
+        cls, source: Any, profile: str | None, environ: Mapping[str, str] | None, kwargs: dict[str, Any]
+    ) -> Self:
         from resilient_redis.config import load_config
 
-        found = load_config(source, profile=profile)
-        options: dict[str, Any] = {"policies": found.policies, "url": found.url, **found.options, **kwargs}
-        url = options.pop("url")
+        arguments = load_config(source, profile=profile, environ=environ).client_arguments(kwargs)
+        url = arguments.pop("url", None)
         if url is not None:
-            made: Self = cls.from_url(url, **options)
+            made: Self = cls.from_url(url, **arguments)
             return made
-        return cls(**options)
+        return cls(**arguments)
 
     @property
     def policies(self) -> tuple[Policy, ...]:
@@ -197,6 +241,10 @@ class ResilientClient:
             f"socket timeout {_seconds(kwargs.get('socket_timeout'))}",
             "redis-py's own retries: off",
         ]
+        strategy = adopt(self.connection_pool).strategy
+        if isinstance(strategy, Multiplexed):
+            cause = self._not_shared
+            below.append(f"multiplexed: {strategy.describe() if cause is None else f'nothing is shared: {cause}'}")
         if isinstance(self.connection_pool, PoolFace):
             below.append(f"pool: {self.connection_pool.options.describe()}")
         return describe_plan(self._plan, below)
@@ -244,15 +292,9 @@ def _two_retries(message: str) -> ConfigError:
 
 
 def _default_policies(state: PoolState, pool: Any) -> tuple[Policy, ...]:
-    """The default stack, made once for each pool. Numbers: three tries bridge a restart of a proxy or a dropped
-    connection; the circuit's short first pause notices a quick recovery, its growth spares a server that stays down.
-    """
+    """The default stack, made once for each pool."""
     if state.defaults is None:
-        timeout = pool.connection_kwargs.get("socket_timeout") or _DEFAULT_TIMEOUT
-        total = max(5.0, 2.0 * timeout)  # or an attempt that times out could never be repeated
-        retry = state.redis_retry or Retry(attempts=3, wait_initial=0.025, wait_max=0.5, total_time=total)
-        breaker = CircuitBreaker(fail_max=5, reset_timeout=1.0, reset_timeout_max=60.0)
-        state.defaults = (retry, breaker, Timeout(timeout))
+        state.defaults = default_stack(pool.connection_kwargs.get("socket_timeout"), state.redis_retry)
     return state.defaults
 
 

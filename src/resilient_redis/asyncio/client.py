@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import redis.asyncio
 
@@ -24,6 +24,7 @@ from resilient_redis.connections.kept import keep, let_go
 from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.async_driver import acall
+from resilient_redis.pipeline.tuning import Commands
 from resilient_redis.policies.base import Policy
 from resilient_redis.pool import fork
 from resilient_redis.pool.adoption import aio_leased, is_ours, make_resilient, separate_options
@@ -32,6 +33,10 @@ from resilient_redis.pool.priority import Priority
 from resilient_redis.transport.adopt import adopt, no_async_redis_retries
 from resilient_redis.transport.aio_surfaces import CommandSurface, ReadBackSurface
 from resilient_redis.transport.lean import serves
+from resilient_redis.transport.multiplexed.options import Multiplexed
+
+_DRAIN = 5.0
+"""Seconds for which closing a client waits for replies that are due over shared connections."""
 
 
 class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # type: ignore[misc] # redis-py's own bases disagree
@@ -49,7 +54,10 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         clock: the policies' source of time, for tests; the pool goes by real time, as sockets do.
         commands: what commands do that are not in our tables, such as a module's of your own:
             ``{"MYMOD.INCR": "accumulating"}``; a class of `CommandClass`. It says whether they may be repeated after a
-            lost reply. ``None``: nothing to add; unknown ones are never repeated then.
+            lost reply. ``None``: nothing to add; unknown ones are never repeated then. Or rules for single commands,
+            by name or glob: ``{"GET": {"timeout": "50ms", "fallback": ""}}``, see `pipeline.tuning.parse_commands`.
+        strategy: ``"pooled"``: each command has a connection to itself; ``"multiplexed"``, or a `Multiplexed`: many
+            share one, see docs/strategies.md. ``None``: as other clients over the pool, else pooled.
         **kwargs: as for ``redis.asyncio.Redis``, and the options of the pool by name (``min_idle``,
             ``acquire_timeout`` …: see `resilient_redis.PoolOptions`). ``retry=`` of redis-py, without ``policies``,
             becomes our `Retry` with the same backoff and number of tries, under our rules of what may be repeated.
@@ -58,7 +66,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
     by name, and a client without ``policies`` over the pool of another client uses that one's.
 
     Raises:
-        ConfigError: a policy is wrong, or two places say how to retry.
+        ConfigError: a policy is wrong, or two places say how to retry, or how connections are shared.
 
     For one event loop, as ``redis.asyncio.Redis`` is; its policies may be shared with clients of other loops.
 
@@ -77,7 +85,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
-        commands: Mapping[str, str] | None = None,
+        commands: Commands | None = None,
+        strategy: Multiplexed | Literal["pooled", "multiplexed"] | None = None,
         **kwargs: Any,
     ) -> None:
         owns_pool = kwargs.get("connection_pool") is None
@@ -85,13 +94,20 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         super().__init__(*args, **separate_ours(kwargs, no_async_redis_retries))
         if owns_pool:
             make_resilient(self.connection_pool, options)
-        self._guard(policies, listeners, clock, commands, owns_pool=owns_pool)
+        self._guard(policies, listeners, clock, commands, owns_pool=owns_pool, strategy=strategy)
         self._prepare()
 
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
         lean = observed and serves(self, ResilientConnectionPool, redis.asyncio.Redis)
-        self._commands = CommandSurface(now, observed, lean)
+        self._commands: Any = CommandSurface(now, observed, lean)
+        self._shared = None
+        if isinstance(adopt(self.connection_pool).strategy, Multiplexed):
+            from resilient_redis.transport.multiplexed.aio_choice import share
+
+            self._shared, self._not_shared = share(self, self._plan)
+            if self._shared is not None:
+                self._commands = self._shared.commands(self._commands, now)
         fork.renew(self, _single_conn_lock=asyncio.Lock, _usage_lock=asyncio.Lock)
 
     @classmethod
@@ -104,7 +120,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         policies: Sequence[Policy] | None = None,
         listeners: Iterable[Listener] = (),
         clock: Clock | None = None,
-        commands: Mapping[str, str] | None = None,
+        commands: Commands | None = None,
+        strategy: Multiplexed | Literal["pooled", "multiplexed"] | None = None,
         **kwargs: Any,
     ) -> Self:
         """As ``redis.asyncio.Redis.from_url``: ``redis://``, ``rediss://``, ``unix://``, with policies.
@@ -119,6 +136,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
             listeners=listeners,
             clock=clock,
             commands=commands,
+            strategy=strategy,
             single_connection_client=single_connection_client,
         )
         if auto_close_connection_pool is not None:
@@ -181,6 +199,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         if connection is not None:
             await self.connection_pool.release(connection)
         if close_connection_pool or (close_connection_pool is None and self.auto_close_connection_pool):
+            if self._shared is not None:
+                await self._shared.drain(_DRAIN)  # replies that are on their way are still waited for
             await self.connection_pool.disconnect()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -210,7 +230,12 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> ResilientPipeline:
         """A pipeline that goes through the policies as one unit."""
         return ResilientPipeline(
-            self.connection_pool, self.response_callbacks, transaction, shard_hint, plan=self._plan
+            self.connection_pool,
+            self.response_callbacks,
+            transaction,
+            shard_hint,
+            plan=self._plan,
+            shared=None if self.single_connection_client else self._shared,
         )
 
     def pubsub(self, **kwargs: Any) -> ResilientPubSub:

@@ -29,10 +29,18 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
     """
 
     def __init__(
-        self, connection_pool: Any, response_callbacks: Any, transaction: Any, shard_hint: Any, *, plan: Plan
+        self,
+        connection_pool: Any,
+        response_callbacks: Any,
+        transaction: Any,
+        shard_hint: Any,
+        *,
+        plan: Plan,
+        shared: Any = None,
     ) -> None:
         super().__init__(connection_pool, response_callbacks, transaction, shard_hint)
         self._plan = plan
+        self._shared = shared
         self._observed = is_observed(connection_pool.connection_class)
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
@@ -44,7 +52,9 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
         if not self.command_stack and not self.watching:
             return []
         allowance = pipeline_allowance(self.command_stack, self.is_transaction or self.explicit_transaction)
-        surface = PipelineSurface(self, self._plan.now, self._observed, allowance)
+        surface: Any = PipelineSurface(self, self._plan.now, self._observed, allowance)
+        if self._shared is not None:
+            surface = self._shared.pipeline(self, surface, self._plan.now)
         try:
             replies: list[Any] = await acall(self._plan, surface, (raise_on_error,), {}, allowance)
             return replies

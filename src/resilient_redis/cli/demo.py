@@ -9,10 +9,11 @@ from typing import Any, get_args
 import redis
 
 from resilient_redis.cli import exits
-from resilient_redis.cli.demo_report import Paint, header, second_line, summary
+from resilient_redis.cli.demo_report import header, second_line, summary
 from resilient_redis.cli.demo_result import DemoResult, Second, Setting
 from resilient_redis.cli.demo_run import perform
 from resilient_redis.cli.demo_stage import LONGEST, SHORTEST, Schedule, Stage
+from resilient_redis.cli.output import Paint
 from resilient_redis.cli.parsing import Parser, one_of, whole_number
 from resilient_redis.testing import EmbeddedServer, ServerNotFoundError, ServerStartError
 from resilient_redis.testing._find import ServerKind

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
-from typing import TextIO
 
 import redis
 
 from resilient_redis.cli.demo_figures import STUCK_AFTER, Row, Totals
 from resilient_redis.cli.demo_result import DemoResult, Second, Setting, show_errors
 from resilient_redis.cli.demo_service import POLICIES_SHOWN
+from resilient_redis.cli.output import Paint
 
 _WIDTH = 79
-_CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 _PHASES = {"up": "green", "DOWN": "red", "back": "green"}
 _CIRCUITS = {"half-open": ("half", "yellow"), "open": ("open", "red"), "closed": ("closed", "")}
-
-
-class Paint:
-    """Colours, or none.
-
-    >>> Paint(False)("text", "red")
-    'text'
-    """
-
-    def __init__(self, enabled: bool) -> None:
-        self._enabled = enabled
-
-    @classmethod
-    def for_stream(cls, stream: TextIO) -> Paint:
-        """Colours only on a terminal that can show them, for a user who has not said no (https://no-color.org)."""
-        return cls(stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
-
-    def __call__(self, text: str, style: str) -> str:
-        """``text`` in a style; unchanged without colours or style."""
-        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self._enabled and style else text
 
 
 def header(setting: Setting, paint: Paint) -> str:

@@ -12,3 +12,7 @@ INTERRUPTED = 130
 """Ctrl-C: 128 + SIGINT, as shells count."""
 OUTPUT_CLOSED = 141
 """Nobody reads the output any more: 128 + SIGPIPE."""
+
+
+class CommandError(Exception):
+    """The command could not do what it should: what went wrong, and what to do. It ends with `FAILED`."""

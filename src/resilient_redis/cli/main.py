@@ -8,17 +8,38 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
+import redis
+
 import resilient_redis
 from resilient_redis.cli import exits
 from resilient_redis.cli.parsing import Parser, UsageError, meant
+from resilient_redis.errors import ConfigError
 
 _PROGRAM = "resilient-redis"
 
 _COMMANDS: dict[str, str] = {
+    "check-config": "Say what is wrong with a configuration, and what it comes to",
+    "schema": "Print the JSON Schema of a configuration, for editors",
+    "doctor": "Examine a server and how this service would use it",
+    "ping": "Measure round trips to a server until stopped",
+    "pool-size": "Divide a server's connections among your workers",
+    "load-test": "Load a server and see how many calls are answered, and how soon",
+    "top": "Watch a server's clients, or a process's pools and circuits",
+    "completion": "Complete these commands in bash, zsh or fish",
     "demo": "Kill a Redis under load and watch a service keep answering",
     "fault-proxy": "Put a network that fails on command before any Redis",
 }
 """Name → what it does. The command's module in this package has the same name, and is imported only to run it."""
+
+_EPILOG = f"""\
+examples:
+  {_PROGRAM} demo
+  {_PROGRAM} doctor --url redis://localhost:6379
+  {_PROGRAM} doctor --help
+
+exit codes: 0 ok; 1 warnings; 2 failed; 64 the command line or the
+configuration is wrong; 130 stopped by Ctrl-C
+"""
 
 
 class Command(Protocol):
@@ -54,14 +75,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"{error.usage}{_PROGRAM}: {error}", file=sys.stderr)
         return exits.USAGE
+    except ConfigError as error:
+        for problem in error.problems or (str(error),):
+            print(f"{_PROGRAM}: {problem}", file=sys.stderr)
+        return exits.USAGE
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
         # Python flushes stdout once more at its end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.OUTPUT_CLOSED
+    except (exits.CommandError, redis.RedisError, OSError) as error:
+        print(f"{_PROGRAM}: {_told(error)}", file=sys.stderr)
+        return exits.FAILED
     except SystemExit as end:  # argparse's --help and --version
         return end.code if isinstance(end.code, int) else exits.OK
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, exits.CommandError):
+        return str(error)
+    from resilient_redis.cli.common import in_words
+
+    return in_words(error)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -89,7 +125,7 @@ def _root_parser() -> Parser:
         prog=_PROGRAM,
         usage=f"{_PROGRAM} [--help] [--version] COMMAND [OPTIONS]",
         description=f"{resilient_redis.__doc__}\n\ncommands:\n{listed}",
-        epilog=f"examples:\n  {_PROGRAM} demo\n  {_PROGRAM} demo --help",
+        epilog=_EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {resilient_redis.__version__}")
     return parser

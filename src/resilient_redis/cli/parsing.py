@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
+
+from resilient_redis.durations import parse_duration
+from resilient_redis.errors import ConfigError
+
+_NUMBER = re.compile(r"[0-9]*\.?[0-9]+")
 
 
 class UsageError(Exception):
@@ -73,6 +79,27 @@ def whole_number(smallest: int, largest: int) -> Callable[[str], int]:
             value = smallest - 1
         if not smallest <= value <= largest:
             raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from {smallest} to {largest}")
+        return value
+
+    return parse
+
+
+def seconds(smallest: float, largest: float) -> Callable[[str], float]:
+    """An argparse type: a time within bounds, in seconds or with a unit.
+
+    >>> seconds(0.01, 60)("250ms")
+    0.25
+    """
+
+    def parse(text: str) -> float:
+        try:
+            value = parse_duration(float(text) if _NUMBER.fullmatch(text) else text)
+        except ConfigError:
+            value = -1.0
+        if not smallest <= value <= largest:
+            raise argparse.ArgumentTypeError(
+                f"{text!r}: give seconds from {smallest:g} to {largest:g}, as in 0.5 or 500ms"
+            )
         return value
 
     return parse

@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from resilient_redis.config.from_text import VariableText, is_duration
 from resilient_redis.config.problems import Path, Problems, mask_text, show, unknown
-from resilient_redis.durations import DurationSpec, parse_duration
+from resilient_redis.durations import parse_duration
 from resilient_redis.errors import ConfigError
 
 _EXPECTED = re.compile(r"Expected `([^`]*)`(.*?)(?:, got [^,]*)?", re.DOTALL)
@@ -29,6 +30,8 @@ _MOST_BITS = 64
 
 def convert(value: Any, wanted: Any, path: Path, problems: Problems) -> Any:
     """``value`` as ``wanted``; each element of a list or table on its own, so that all problems are found."""
+    if isinstance(value, VariableText):
+        value = value.as_type(wanted)
     if is_duration(wanted):
         return _convert_duration(value, wanted, path, problems)
     parts = _parts(value, wanted, path)
@@ -39,11 +42,6 @@ def convert(value: Any, wanted: Any, path: Path, problems: Problems) -> Any:
         convert(inner, inner_type, inner_path, problems)
     # One that is fine in its parts goes through as a whole, for bounds on its length.
     return _convert_whole(value, wanted, path, problems) if len(problems.found) == before else None
-
-
-def is_duration(wanted: Any) -> bool:
-    """Is it a `DurationSpec`, with or without null?"""
-    return wanted is DurationSpec or any(option is DurationSpec for option in get_args(wanted))
 
 
 def _parts(value: Any, wanted: Any, path: Path) -> Iterator[tuple[Any, Any, Path]] | None:

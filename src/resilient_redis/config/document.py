@@ -49,6 +49,11 @@ class Document:
     problems: Problems
 
 
+def empty_document() -> Document:
+    """Where there is no file: nothing but variables and defaults."""
+    return Document({}, (), "", Problems("environment"))
+
+
 def read_document(source: Source) -> Document:
     """Read ``source``; see `Document`.
 
@@ -197,7 +202,7 @@ def _document(data: Any, root: Path, folder: str, problems: Problems) -> Documen
         _check_size(data)
     except Fault as fault:
         raise failure(problems.name, fault.message) from None
-    return Document(_plain(data, root, problems), root, folder, problems)
+    return Document(plain(data, root, problems), root, folder, problems)
 
 
 def _check_size(data: Any) -> None:
@@ -219,12 +224,12 @@ def _check_size(data: Any) -> None:
     raise Fault(_TOO_DEEP)
 
 
-def _plain(value: Any, path: Path, problems: Problems) -> Any:
+def plain(value: Any, path: Path, problems: Problems) -> Any:
     """A copy with plain dicts, and without what neither a message nor Redis can hold."""
     if isinstance(value, Mapping):
         return _plain_table(value, path, problems)
     if isinstance(value, (list, tuple)):
-        copies = [_plain(inner, (*path, index), problems) for index, inner in enumerate(value)]
+        copies = [plain(inner, (*path, index), problems) for index, inner in enumerate(value)]
         return copies if isinstance(value, list) else tuple(copies)
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         problems.add(path, "a number with too many digits")
@@ -235,15 +240,15 @@ def _plain(value: Any, path: Path, problems: Problems) -> Any:
 
 
 def _plain_table(table: Mapping[Any, Any], path: Path, problems: Problems) -> dict[str, Any]:
-    plain = {}
+    copied = {}
     for key, inner in table.items():
         if not isinstance(key, str):
             problems.add(path, f"the key {show(key)} is no text; quote it")
         elif not _is_encodable(key):
             problems.add((*path, key), f"a key with half a character in it ({_HALF})")
         else:
-            plain[key] = _plain(inner, (*path, key), problems)
-    return plain
+            copied[key] = plain(inner, (*path, key), problems)
+    return copied
 
 
 _HALF = "a lone surrogate, \\ud800 to \\udfff"

@@ -1,65 +1,55 @@
-"""`load_config`: a file or mapping to a checked configuration."""
+"""`load_config`: a file or mapping, and the environment, to a checked configuration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
 from typing import Any
 
-from resilient_redis.config.document import Document, Source, read_document
-from resilient_redis.config.options import read_followed
-from resilient_redis.config.problems import MASK, Fault, Path, is_secret, mask_text
+from resilient_redis.config.budget_tables import build_budgets
+from resilient_redis.config.command_tables import check_rules
+from resilient_redis.config.configuration import ResilienceConfig
+from resilient_redis.config.document import Document, Source, empty_document, read_document
+from resilient_redis.config.environment import (
+    FILE_VARIABLE,
+    LAYERS,
+    NESTED,
+    PROFILE_VARIABLE,
+    patched_policies,
+    read_environment,
+)
+from resilient_redis.config.explain import origins_of
+from resilient_redis.config.merging import Merged, Placed, merge
+from resilient_redis.config.options import check_pool, read_followed
+from resilient_redis.config.problems import Fault, Path
 from resilient_redis.config.references import follow, is_reference
-from resilient_redis.config.sections import Merged, choose, merge, read_sections
-from resilient_redis.config.urls import url_problem
+from resilient_redis.config.sections import Section, Sections, chain_of, choose, read_section, read_sections
+from resilient_redis.config.strategy_table import build_strategy
+from resilient_redis.config.urls import url_problem, without
 from resilient_redis.errors import ConfigError
-from resilient_redis.policies.base import Policy
 
 
-@dataclass(frozen=True, repr=False)
-class ResilienceConfig:
-    """What a configuration says, checked, with ``extends`` and references resolved.
-
-    Attributes:
-        url: the URL of the server; ``None`` if not given.
-        options: keyword arguments for ``redis.Redis``.
-        policies: outermost first; ``None`` if not given (the defaults apply), ``()`` for none at all.
-        profile: the profile that was used; ``None`` for the top level.
-        source: the file as it was given, or ``config`` for a mapping.
-
-    Passwords are masked in its ``repr()``.
-
-    >>> config = load_config({"url": "redis://:secret@db/0", "options": {"password": "x", "db": 1}})
-    >>> config  # doctest: +NORMALIZE_WHITESPACE
-    ResilienceConfig(url='redis://***@db/0', options={'password': '***', 'db': 1}, policies=None,
-                     profile=None, source='config')
-    """
-
-    url: str | None
-    options: dict[str, Any]
-    policies: tuple[Policy, ...] | None
-    profile: str | None
-    source: str
-
-    def __repr__(self) -> str:
-        url = None if self.url is None else mask_text(self.url)
-        options = {name: MASK if is_secret(name) else value for name, value in self.options.items()}
-        return (
-            f"ResilienceConfig(url={url!r}, options={options!r}, policies={self.policies!r}, "
-            f"profile={self.profile!r}, source={self.source!r})"
-        )
-
-
-def load_config(source: Source, *, profile: str | None = None) -> ResilienceConfig:
+def load_config(
+    source: Source | None = None, *, profile: str | None = None, environ: Mapping[str, str] | None = None
+) -> ResilienceConfig:
     """Read a configuration and check all of it.
+
+    Variables win over the file, one by one: first ``RESILIENT_REDIS__POOL__MIN_IDLE`` (any key, its parts joined by
+    two underscores), then ``REDIS_HOST``, ``REDIS_PORT``, ``REDIS_PASSWORD``, ``REDIS_POOL_ENABLED``,
+    ``REDIS_POOL_MAX_PER_WORKER``, ``REDIS_POOL_ABSOLUTE_MAX``, ``REDIS_CONNECT_TIMEOUT`` and
+    ``REDIS_COMMAND_TIMEOUT`` (both in milliseconds), then ``REDIS_URL``.
 
     Args:
         source: a path that ends in .toml, .json, .yaml or .yml (in a ``pyproject.toml`` the table
-            ``[tool.resilient_redis]``), or a mapping of the same shape.
+            ``[tool.resilient_redis]``), or a mapping of the same shape. ``None``: the file that the variable
+            ``RESILIENT_REDIS_CONFIG`` names, if it is set.
         profile: the profile to use. Left out: the top level; if that gives nothing, the profile called
-            ``default`` or the only one.
+            ``default`` or the only one. With ``RESILIENT_REDIS_CONFIG``, ``RESILIENT_REDIS_PROFILE`` may name it.
+        environ: the variables; ``None`` for those of the process, ``{}`` for none.
 
     Raises:
-        ConfigError: one or more things are wrong; ``problems`` has one line for each, with file, line and key path.
+        ConfigError: one or more things are wrong; ``problems`` has one line for each, with file and line, or the
+            variable's name, and the key path.
 
     >>> config = load_config({
     ...     "url": "redis://localhost:6379",
@@ -67,28 +57,79 @@ def load_config(source: Source, *, profile: str | None = None) -> ResilienceConf
     ...         "base": {"policies": [{"type": "retry"}, {"type": "timeout", "seconds": "250ms"}]},
     ...         "sessions": {"extends": "base", "options": {"db": 2}},
     ...     },
-    ... }, profile="sessions")
-    >>> config.url, config.options, [policy.label for policy in config.policies]
-    ('redis://localhost:6379', {'db': 2}, ['retry', 'timeout'])
+    ... }, profile="sessions", environ={"RESILIENT_REDIS__POOL__MIN_IDLE": "2"})
+    >>> config.url, config.options, config.pool, [policy.label for policy in config.policies]
+    ('redis://localhost:6379', {'db': 2}, {'min_idle': 2}, ['retry', 'timeout'])
 
     >>> load_config({"policies": [{"type": "retyr"}]})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     resilient_redis.errors.ConfigError: config: policies[0].type: unknown policy "retyr"; did you mean "retry"? ...
     """
-    document = read_document(source)
-    problems = document.problems
+    variables = os.environ if environ is None else environ
+    if source is None:
+        source = variables.get(FILE_VARIABLE) or None
+        if source is not None and profile is None:
+            profile = variables.get(PROFILE_VARIABLE) or None
+    document = empty_document() if source is None else read_document(source)
+    found = read_environment(variables, document)
     sections = read_sections(document)
+    chosen = None if source is None and profile is None else _choose(sections, profile, document)
+    chain = chain_of(sections, chosen)
+    written = next((section for section in chain if section.policies is not None), None)
+    patched = patched_policies(
+        found.patches,
+        found.layers[NESTED].get("policies", None if written is None else written.table["policies"]),
+        () if written is None or "policies" in found.layers[NESTED] else (*written.path, "policies"),
+        document.problems,
+    )
+    if patched is not None:
+        found.layers[NESTED]["policies"] = patched
+    over = [read_section(found.layers[layer], (layer,), document.problems, sections.shared) for layer in LAYERS]
+    return _build([*over, *chain], sections, chosen, document)
+
+
+def _choose(sections: Sections, profile: str | None, document: Document) -> str | None:
     try:
-        chosen = choose(sections, profile, document)
+        return choose(sections, profile, document)
     except ConfigError:
         # Which profile is meant may hang on what is wrong with the document; tell that first.
-        problems.stop_if_any()
+        document.problems.stop_if_any()
         raise
-    merged = merge(sections, chosen)
+
+
+def _build(
+    nearest_first: list[Section], sections: Sections, chosen: str | None, document: Document
+) -> ResilienceConfig:
+    problems = document.problems
+    merged = merge(nearest_first, problems)
     url = _follow_url(merged, document)
-    options = {name: _follow_option(name, path, value, document) for name, (path, value) in merged.options.items()}
+    options, pool = _follow_all(merged.options, document), _follow_all(merged.pool, document)
+    check_pool({name: (pool[name], path) for name, (path, _) in merged.pool.items()}, ("pool",), problems)
+    budgets = build_budgets(merged.budgets, sections.shared.budgets, problems.name, problems)
+    if merged.policies is not None:
+        check_rules(merged.commands, merged.policies, merged.command_places, problems)
     problems.stop_if_any()
-    return ResilienceConfig(url, options, merged.policies, chosen, problems.name)
+    multiplexed = {name: value for name, (_, value) in merged.multiplexed.items()}
+    if url is not None:
+        nearer = [name for name in options if merged.depths[name] < merged.url_depth]
+        url = without(url, nearer)
+    return ResilienceConfig(
+        url=url,
+        options=options,
+        policies=merged.policies,
+        profile=chosen,
+        source=problems.name,
+        pool=pool,
+        strategy=build_strategy(None if merged.strategy is None else merged.strategy[1], multiplexed),
+        budgets=budgets,
+        commands=merged.commands,
+        listeners=merged.listeners or (),
+        lint=merged.lint,
+        origins=origins_of(merged, problems, sections.shared),
+    )
+
+
+# --- references -------------------------------------------------------------------------------------------------
 
 
 def _follow_url(merged: Merged, document: Document) -> str | None:
@@ -102,6 +143,10 @@ def _follow_url(merged: Merged, document: Document) -> str | None:
     if problem is not None:
         document.problems.add(path, f"what {url} holds is no usable URL: {problem}")
     return text
+
+
+def _follow_all(placed: Placed, document: Document) -> dict[str, Any]:
+    return {name: _follow_option(name, path, value, document) for name, (path, value) in placed.items()}
 
 
 def _follow_option(name: str, path: Path, value: Any, document: Document) -> Any:

@@ -11,6 +11,7 @@ import msgspec
 import redis
 
 from resilient_redis.config.convert import convert, duration_problem, expectation, is_duration
+from resilient_redis.config.option_objects import OBJECTS_BY_NAME, UnknownNameError
 from resilient_redis.config.problems import Path, Problems, show, unknown
 from resilient_redis.config.references import is_reference
 from resilient_redis.durations import DurationSpec, parse_duration
@@ -22,8 +23,29 @@ _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 _Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
-class OptionsSpec(msgspec.Struct, kw_only=True):
-    """The plain keyword arguments of ``redis.Redis``: only their types count, for no option has a default here."""
+class PoolSpec(msgspec.Struct, kw_only=True):
+    """The options of the pool, see `resilient_redis.pool.options.PoolOptions`; the budget has a table of its own."""
+
+    max_connections: _AtLeastOne | None
+    acquire_timeout: DurationSpec
+    min_idle: _Count
+    max_waiting: _Count | None
+    idle_timeout: DurationSpec | None
+    max_lifetime: DurationSpec | None
+    validate_after: DurationSpec | None
+    leak_threshold: DurationSpec | None
+    max_dials: _AtLeastOne
+    fifo: bool
+    maintenance_interval: DurationSpec
+    background: bool
+    name: str | None
+
+
+class OptionsSpec(PoolSpec, kw_only=True):
+    """The plain keyword arguments of ``redis.Redis``: only their types count, for no option has a default here.
+
+    Those of the pool may stand here too, as they may in code.
+    """
 
     host: str
     port: _Port
@@ -43,14 +65,16 @@ class OptionsSpec(msgspec.Struct, kw_only=True):
     socket_connect_timeout: DurationSpec | None
     socket_read_size: _AtLeastOne
     socket_keepalive: bool | None
+    socket_keepalive_options: dict[str, int] | None
     health_check_interval: DurationSpec
-    max_connections: _AtLeastOne | None
     single_connection_client: bool
     retry_on_timeout: bool
     ssl: bool
     ssl_keyfile: str | None
     ssl_certfile: str | None
     ssl_cert_reqs: Literal["none", "optional", "required"]
+    ssl_include_verify_flags: list[str] | None
+    ssl_exclude_verify_flags: list[str] | None
     ssl_ca_certs: str | None
     ssl_ca_path: str | None
     ssl_ca_data: str | None
@@ -59,20 +83,8 @@ class OptionsSpec(msgspec.Struct, kw_only=True):
     ssl_validate_ocsp: bool
     ssl_validate_ocsp_stapled: bool
     ssl_ocsp_expected_cert: str | None
+    ssl_min_version: Literal["TLSv1.2", "TLSv1.3"] | None
     ssl_ciphers: str | None
-    # the pool's, see `resilient_redis.pool.options.PoolOptions`
-    acquire_timeout: DurationSpec
-    min_idle: _Count
-    max_waiting: _Count | None
-    idle_timeout: DurationSpec | None
-    max_lifetime: DurationSpec | None
-    validate_after: DurationSpec | None
-    leak_threshold: DurationSpec | None
-    max_dials: _AtLeastOne
-    fifo: bool
-    maintenance_interval: DurationSpec
-    background: bool
-    name: str | None
 
 
 _TYPES: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(OptionsSpec)}
@@ -82,7 +94,7 @@ _CODE_ONLY: dict[str, str] = {
     "retry_on_error": "use a retry policy",
     "connection_pool": "use url or host",
     "credential_provider": "use password, which may be env: or file:",
-    "budget": "make the client in code",
+    "budget": "give it a table of its own, [budget]",
 }
 _OBJECTS = frozenset(
     {
@@ -94,10 +106,6 @@ _OBJECTS = frozenset(
         "maint_notifications_config",
         "oss_cluster_maint_notifications_handler",
         "redis_connect_func",
-        "socket_keepalive_options",
-        "ssl_exclude_verify_flags",
-        "ssl_include_verify_flags",
-        "ssl_min_version",
         "ssl_ocsp_context",
     }
 )
@@ -120,6 +128,26 @@ def option_names() -> list[str]:
 
 def read_options(value: Any, path: Path, problems: Problems) -> dict[str, Any]:
     """The options that are right; references are checked when they are followed."""
+    return _read_table(value, path, problems, "option", option_names(), _accepted() & _OBJECTS)
+
+
+def pool_names() -> list[str]:
+    """The options of the pool that a file may set.
+
+    >>> "min_idle" in pool_names(), "budget" in pool_names()
+    (True, False)
+    """
+    return sorted(POOL_FIELDS - _OBJECTS)
+
+
+def read_pool(value: Any, path: Path, problems: Problems) -> dict[str, Any]:
+    """The options of the pool that are right."""
+    return _read_table(value, path, problems, "key", pool_names(), POOL_FIELDS & _OBJECTS)
+
+
+def _read_table(
+    value: Any, path: Path, problems: Problems, what: str, names: list[str], for_code: frozenset[str]
+) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -128,23 +156,30 @@ def read_options(value: Any, path: Path, problems: Problems) -> dict[str, Any]:
     options = {}
     for name, given in value.items():
         here = (*path, name)
-        if name in _accepted() & _OBJECTS:
+        if name in for_code:
             problems.add(here, f"only code can set this{_remedy(name)}")
-        elif name not in option_names():
-            problems.add(here, unknown("option", name, option_names(), always_list=False))
+        elif name not in names:
+            problems.add(here, unknown(what, name, names, always_list=what == "key"))
         else:
-            options[name] = given if is_reference(given) else read_option(name, given, here, problems)
-    _check_pool(options, path, problems)
+            options[name] = str(given) if is_reference(given) else read_option(name, given, here, problems)
+    check_pool({name: (options[name], (*path, name)) for name in POOL_FIELDS & options.keys()}, path, problems)
     return options
 
 
-def _check_pool(options: dict[str, Any], path: Path, problems: Problems) -> None:
-    """What the pool's options say of each other; what is wrong with one alone has been told already."""
-    given = {name: options[name] for name in POOL_FIELDS & options.keys() if options[name] is not None}
+def check_pool(options: dict[str, tuple[Any, Path]], path: Path, problems: Problems) -> None:
+    """What the pool's options say of each other; what is wrong with one alone has been told already.
+
+    Args:
+        options: each value, and where it stands.
+        path: what is named if none of them is to blame.
+        problems: the check adds to it.
+    """
+    given = {name: value for name, (value, _) in options.items() if value is not None and not is_reference(value)}
     try:
-        PoolOptions(**{name: value for name, value in given.items() if not is_reference(value)})
+        PoolOptions(**given)
     except ConfigError as error:
-        problems.add((*path, error.field), str(error).removeprefix(f"{error.field}: "))
+        _, where = options.get(error.field, (None, (*path, error.field)))
+        problems.add(where, str(error).removeprefix(f"{error.field}: "))
 
 
 def _remedy(name: str) -> str:
@@ -156,6 +191,8 @@ def read_option(name: str, value: Any, path: Path, problems: Problems) -> Any:
     """``value`` as the option takes it: a duration in seconds."""
     wanted = _TYPES.get(name, str | int | float | bool | None)
     converted = convert(value, wanted, path, problems)
+    if name in OBJECTS_BY_NAME and converted is not None:
+        return _to_object(name, converted, path, problems)
     if converted is None or not is_duration(wanted):
         return converted
     seconds = parse_duration(converted) if isinstance(converted, str) else converted
@@ -163,6 +200,15 @@ def read_option(name: str, value: Any, path: Path, problems: Problems) -> Any:
     if problem is not None:
         problems.add(path, f"expected {problem}, got {show(value, path)}")
     return seconds
+
+
+def _to_object(name: str, value: Any, path: Path, problems: Problems) -> Any:
+    """What redis-py wants as an object of a standard module, a file names."""
+    try:
+        return OBJECTS_BY_NAME[name](value)
+    except UnknownNameError as error:
+        problems.add(path, unknown("name", error.name, error.known))
+        return None
 
 
 def _seconds_problem(name: str, seconds: float) -> str | None:

@@ -3,41 +3,99 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from resilient_redis.config.convert import convert
 from resilient_redis.config.problems import Path, Problems, listed, mask_text, shorten, show, show_path, unknown
+from resilient_redis.config.shared import share
 from resilient_redis.errors import ConfigError
 from resilient_redis.policies.base import Policy
+from resilient_redis.policies.breaker import CircuitBreaker
 from resilient_redis.policies.registry import policy_type, policy_type_names
 
 _Field = msgspec.structs.FieldInfo
+_NONE_SHARED: Mapping[str, Policy] = MappingProxyType({})
 
 
-def read_policies(value: Any, path: Path, problems: Problems) -> tuple[Policy, ...]:
-    """The policies of a list of tables, outermost first; those that are wrong are left out and noted."""
+def read_policies(
+    value: Any, path: Path, problems: Problems, shared: Mapping[str, Policy] = _NONE_SHARED
+) -> tuple[Policy, ...]:
+    """The policies of a list of tables, outermost first; those that are wrong are left out and noted.
+
+    Args:
+        value: the list.
+        path: where it stands.
+        problems: the reader adds to it.
+        shared: the circuits under ``[breakers]``, which a table ``{ use = "NAME" }`` stands for.
+    """
     if not isinstance(value, (list, tuple)):
         hint = f"; write [[{show_path(path)}]], outermost first" if isinstance(value, dict) else ""
         problems.add(path, f"expected a list of tables, got {show(value, path)}{hint}")
         return ()
-    policies = [_read_policy(table, (*path, index), problems) for index, table in enumerate(value)]
+    policies = [_read_policy(table, (*path, index), problems, shared) for index, table in enumerate(value)]
     return tuple(policy for policy in policies if policy is not None)
 
 
-def _read_policy(table: Any, path: Path, problems: Problems) -> Policy | None:
+def _read_policy(table: Any, path: Path, problems: Problems, shared: Mapping[str, Policy]) -> Policy | None:
     if not isinstance(table, dict):
         hint = f'; write {{ type = "{table}" }}' if isinstance(table, str) and table in policy_type_names() else ""
         problems.add(path, f"expected a table, got {show(table, path)}{hint}")
         return None
+    if "use" in table and _is_use(table):
+        return _read_use(table, path, problems, shared)
     policy = _find_type(table, path, problems)
     if policy is None:
         return None
     before = len(problems.found)
     values = _read_fields(policy, table, path, problems)
     return _build(policy, values, table, path, problems) if len(problems.found) == before else None
+
+
+def _is_use(table: dict[str, Any]) -> bool:
+    """Does it stand for a shared circuit? A policy of another package may have a field of that name."""
+    return table.get("type") in (None, CircuitBreaker.type_name)
+
+
+def _read_use(table: dict[str, Any], path: Path, problems: Problems, shared: Mapping[str, Policy]) -> Policy | None:
+    for key in table:
+        if key not in ("use", "type"):
+            problems.add(
+                (*path, key), f"a shared circuit takes no keys of its own; change it in [breakers.{table['use']}]"
+            )
+    name, here = table["use"], (*path, "use")
+    if not isinstance(name, str):
+        problems.add(here, f"expected the name of a circuit, got {show(name, here)}")
+    elif name not in shared:
+        problems.add(here, f"{unknown('circuit', name, shared)}; define it as [breakers.NAME]")
+    else:
+        return shared[name]
+    return None
+
+
+def read_breakers(value: Any, path: Path, problems: Problems) -> dict[str, Policy]:
+    """The table ``[breakers]``: the circuits that profiles share, by name."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        problems.add(path, f"expected a table, got {show(value, path)}; write [breakers.NAME]")
+        return {}
+    shared = {}
+    for name, table in value.items():
+        here = (*path, name)
+        if not isinstance(table, dict):
+            problems.add(here, f"expected a table, got {show(table, here)}")
+            continue
+        for key in ("type", "name"):
+            if key in table:
+                problems.add((*here, key), f'not needed: this is the circuit "{name}"')
+        breaker = _read_policy({**table, "type": CircuitBreaker.type_name, "name": name}, here, problems, {})
+        if breaker is not None:
+            shared[name] = share(breaker, problems.name, name)
+    return shared
 
 
 def _find_type(table: dict[str, Any], path: Path, problems: Problems) -> type[Policy] | None:

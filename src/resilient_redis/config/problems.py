@@ -7,9 +7,12 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resilient_redis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from resilient_redis.config.origins import Origin
 
 Path = tuple[str | int, ...]
 """Where a value stands: ``("profiles", "base", "policies", 1, "type")``."""
@@ -131,12 +134,13 @@ def suggest(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant."""
     if len(name) > _LONGEST_TEXT:
         return None
-    plain = {_fold(candidate): candidate for candidate in known}
-    near = difflib.get_close_matches(_fold(name), plain, n=1)
+    plain = {fold(candidate): candidate for candidate in known}
+    near = difflib.get_close_matches(fold(name), plain, n=1)
     return plain[near[0]] if near else None
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """A name, however it is written: for comparing."""
     return name.lower().replace("-", "_")
 
 
@@ -154,11 +158,16 @@ class Problems:
     Attributes:
         name: the file as the caller gave it, or ``config`` for a mapping.
         lines: finds the lines, only when there is something to locate; ``None`` for a mapping.
+        variables: the variable of the environment that set what stands at a path.
+        elsewhere: what stands at a path was copied from that other one.
     """
 
     name: str
     lines: Callable[[], Lines] | None = None
     found: dict[tuple[Path, str], None] = field(default_factory=dict)
+    variables: dict[Path, str] = field(default_factory=dict)
+    elsewhere: dict[Path, Path] = field(default_factory=dict)
+    _known_lines: Lines | None = None
 
     def add(self, path: Path, message: str) -> None:
         """Note that something is wrong at ``path``."""
@@ -173,22 +182,56 @@ class Problems:
         """Raise one `ConfigError` for all that was noted, in the order of the lines."""
         if not self.found:
             return
-        lines = self._find_lines()
-        ordered = sorted(self.found, key=lambda item: line_of(lines, item[0]))
-        told = tuple(self._tell(path, message, lines) for path, message in ordered)
-        raise ConfigError("\n".join(told), field=show_path(ordered[0][0]), problems=told)
+        ordered = sorted(self.found, key=lambda item: self.origin(item[0]).line or 0)
+        told = tuple(self._tell(path, message) for path, message in ordered)
+        raise ConfigError("\n".join(told), field=show_path(plain_path(ordered[0][0])), problems=told)
+
+    def origin(self, path: Path) -> Origin:
+        """Where what stands at ``path`` was set: the nearest thing around it that is known."""
+        from resilient_redis.config.origins import Origin
+
+        around = path
+        while around:
+            if around in self.variables:
+                return Origin("variable", self.variables[around])
+            if around in self.elsewhere:
+                return self.origin((*self.elsewhere[around], *path[len(around) :]))
+            around = around[:-1]
+        inside = (name for inner, name in self.variables.items() if inner[: len(path)] == path)
+        if path and isinstance(path[0], Layer):
+            return Origin("variable", next(inside, "environment"))
+        return Origin("file", self.name, None if self.lines is None else line_of(self._find_lines(), path))
 
     def _find_lines(self) -> Lines:
-        try:
-            return self.lines() if self.lines is not None else {}
-        except (RecursionError, ValueError):
-            # Only the line is lost. Another table of a pyproject.toml may nest as deeply as it likes.
-            return {}
+        if self._known_lines is None:
+            try:
+                self._known_lines = self.lines() if self.lines is not None else {}
+            except (RecursionError, ValueError):
+                # Only the line is lost. Another table of a pyproject.toml may nest as deeply as it likes.
+                self._known_lines = {}
+        return self._known_lines
 
-    def _tell(self, path: Path, message: str, lines: Lines) -> str:
-        where = self.name if self.lines is None else f"{self.name}:{line_of(lines, path)}"
-        where_in = f"{show_path(path)}: " if path else ""
-        return f"{where}: {shorten(mask_text(where_in + message), _LONGEST_MESSAGE)}"
+    def _tell(self, path: Path, message: str) -> str:
+        plain = plain_path(path)
+        where_in = f"{show_path(plain)}: " if plain else ""
+        return f"{self.origin(path)}: {shorten(mask_text(where_in + message), _LONGEST_MESSAGE)}"
+
+
+def plain_path(path: Path) -> Path:
+    """The path as people know it: without the layer of variables that it stands in."""
+    return path[1:] if path and isinstance(path[0], Layer) else path
+
+
+class Layer(str):
+    """The first part of a path to what variables say, which stands over the document."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Layer) and str.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        return hash((Layer, str(self)))
 
 
 def failure(name: str, message: str, *, line: int | None = None, field: str = "") -> ConfigError:

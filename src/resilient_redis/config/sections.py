@@ -5,36 +5,62 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilient_redis.config.budget_tables import Budgets, Fields, read_budgets, read_shared_budgets
+from resilient_redis.config.command_tables import Rules, read_commands
 from resilient_redis.config.document import Document
-from resilient_redis.config.options import read_options
-from resilient_redis.config.policy_tables import read_policies
+from resilient_redis.config.lint_section import LintSection, read_lint
+from resilient_redis.config.listener_names import read_listeners
+from resilient_redis.config.options import read_options, read_pool
+from resilient_redis.config.policy_tables import read_breakers, read_policies
 from resilient_redis.config.problems import Path, Problems, failure, listed, quoted, show, unknown
 from resilient_redis.config.references import is_reference
+from resilient_redis.config.strategy_table import read_multiplexed, read_strategy
 from resilient_redis.config.urls import url_problem
+from resilient_redis.events import Listener
 from resilient_redis.policies.base import Policy
 
-_OWN_KEYS = ("options", "policies", "url")
+OWN_KEYS = ("budget", "commands", "listeners", "multiplexed", "options", "policies", "pool", "strategy", "url")
+"""What the top level, a profile and the environment may say of a client."""
+
+TOP_KEYS = ("breakers", "budgets", "lint", "profiles")
+PROFILE_KEYS = ("extends", "lint")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the profiles share by name."""
+
+    breakers: dict[str, Policy] = field(default_factory=dict)
+    budgets: dict[str, Fields] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Section:
-    """The top level, or one profile, as far as it is right."""
+    """The top level, one profile, or a layer of variables, as far as it is right.
+
+    Attributes:
+        path: where it stands.
+        table: what was read, as it was written.
+    """
 
     path: Path = ()
+    table: dict[str, Any] = field(default_factory=dict)
     url: str | None = None
+    strategy: str | None = None
+    multiplexed: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
+    pool: dict[str, Any] = field(default_factory=dict)
+    budgets: Budgets | None = None
     policies: tuple[Policy, ...] | None = None
+    commands: Rules = field(default_factory=dict)
+    listeners: tuple[Listener, ...] | None = None
+    lint: LintSection | None = None
     extends: str | None = None
-    empty: bool = True
 
-
-@dataclass(frozen=True)
-class Merged:
-    """What holds in the end, and where it was written."""
-
-    url: tuple[Path, str] | None
-    options: dict[str, tuple[Path, Any]]
-    policies: tuple[Policy, ...] | None
+    @property
+    def empty(self) -> bool:
+        """Does it say nothing of a client?"""
+        return all(self.table.get(key) is None for key in OWN_KEYS)
 
 
 @dataclass(frozen=True)
@@ -43,42 +69,59 @@ class Sections:
 
     top: Section
     profiles: dict[str, Section]
+    shared: Shared
 
 
 def read_sections(document: Document) -> Sections:
     """Check the whole document, the profiles that are not asked for too."""
     data, root, problems = document.data, document.root, document.problems
-    top = _read_section(data, root, problems, extra="profiles")
+    shared = Shared(
+        read_breakers(data.get("breakers"), (*root, "breakers"), problems),
+        read_shared_budgets(data.get("budgets"), (*root, "budgets"), problems),
+    )
+    top = read_section(data, root, problems, shared, extra=TOP_KEYS)
     profiles = {}
     tables = data.get("profiles")
     where = (*root, "profiles")
     if isinstance(tables, dict):
         for name, table in tables.items():
-            here = (*where, name)
-            profiles[name] = _read_section({} if table is None else table, here, problems, extra="extends")
+            profile = {} if table is None else table
+            profiles[name] = read_section(profile, (*where, name), problems, shared, extra=PROFILE_KEYS)
     elif tables is not None:
         problems.add(where, f"expected a table, got {show(tables, where)}; write [profiles.NAME]")
     _check_extends(profiles, problems)
-    return Sections(top, profiles)
+    return Sections(top, profiles, shared)
 
 
-def _read_section(table: Any, path: Path, problems: Problems, *, extra: str) -> Section:
+def read_section(table: Any, path: Path, problems: Problems, shared: Shared, *, extra: tuple[str, ...] = ()) -> Section:
+    """One section; ``extra`` are the keys that it may have besides `OWN_KEYS`."""
     if not isinstance(table, dict):
         problems.add(path, f"expected a table, got {show(table, path)}")
         return Section(path)
-    known = sorted((*_OWN_KEYS, extra))
+    known = sorted((*OWN_KEYS, *extra))
     for key in table:
         if key not in known:
             problems.add((*path, key), unknown("key", key, known))
     policies = table.get("policies")
-    return Section(
+    lint = table.get("lint") if "lint" in extra else None
+    section = Section(
         path,
+        table,
         url=_read_url(table.get("url"), (*path, "url"), problems),
+        strategy=read_strategy(table.get("strategy"), (*path, "strategy"), problems),
+        multiplexed=read_multiplexed(table.get("multiplexed"), (*path, "multiplexed"), problems),
         options=read_options(table.get("options"), (*path, "options"), problems),
-        policies=None if policies is None else read_policies(policies, (*path, "policies"), problems),
-        extends=_read_extends(table, path, problems) if extra == "extends" else None,
-        empty=all(table.get(key) is None for key in _OWN_KEYS),
+        pool=read_pool(table.get("pool"), (*path, "pool"), problems),
+        budgets=read_budgets(table.get("budget"), (*path, "budget"), problems),
+        policies=None if policies is None else read_policies(policies, (*path, "policies"), problems, shared.breakers),
+        commands=read_commands(table.get("commands"), (*path, "commands"), problems),
+        listeners=read_listeners(table.get("listeners"), (*path, "listeners"), problems),
+        lint=None if lint is None else read_lint(lint, (*path, "lint"), problems),
+        extends=_read_extends(table, path, problems) if "extends" in extra else None,
     )
+    for name in section.options.keys() & section.pool.keys():
+        problems.add((*path, "options", name), f"given twice: pool.{name} says it too; leave it out here")
+    return section
 
 
 def _read_url(url: Any, path: Path, problems: Problems) -> str | None:
@@ -90,13 +133,13 @@ def _read_url(url: Any, path: Path, problems: Problems) -> str | None:
     problem = None if is_reference(url) else url_problem(url)
     if problem is not None:
         problems.add(path, problem)
-    return url if problem is None else None
+    return str(url) if problem is None else None
 
 
 def _read_extends(table: dict[str, Any], path: Path, problems: Problems) -> str | None:
     extends = table.get("extends")
     if extends is None or isinstance(extends, str):
-        return extends
+        return None if extends is None else str(extends)
     here = (*path, "extends")
     problems.add(here, f"expected the name of a profile, got {show(extends, here)}")
     return None
@@ -165,22 +208,7 @@ def choose(sections: Sections, profile: str | None, document: Document) -> str |
     raise failure(name, f"has several profiles; choose one with profile= (known: {listed(profiles)})", field="profile")
 
 
-def merge(sections: Sections, name: str | None) -> Merged:
-    """The values that hold: own ones first, then those of the profile it extends, then the top level's."""
-    top = sections.top
-    if name is None:
-        return _merge([top], top.policies)
-    chain = [sections.profiles[step] for step in _chain(name, sections.profiles)]
-    policies = next((section.policies for section in chain if section.policies is not None), top.policies)
-    return _merge([*chain, top], policies)
-
-
-def _merge(nearest_first: list[Section], policies: tuple[Policy, ...] | None) -> Merged:
-    url: tuple[Path, str] | None = None
-    options: dict[str, tuple[Path, Any]] = {}
-    for section in reversed(nearest_first):
-        if section.url is not None:
-            url = ((*section.path, "url"), section.url)
-        for option, value in section.options.items():
-            options[option] = ((*section.path, "options", option), value)
-    return Merged(url, options, policies)
+def chain_of(sections: Sections, name: str | None) -> list[Section]:
+    """The sections that count, the nearest first: the profile, those that it extends, and the top level."""
+    profiles = [] if name is None else [sections.profiles[step] for step in _chain(name, sections.profiles)]
+    return [*profiles, sections.top]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
 from resilient_redis.config.problems import suggest
 
 SCHEMES = ("redis", "rediss", "unix")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
+_PORT = re.compile(r":[0-9]*$")
 
 
 def url_problem(url: str) -> str | None:
@@ -32,3 +34,31 @@ def url_problem(url: str) -> str | None:
     except ValueError:
         return "host and port cannot be read; a password with special characters must be percent-encoded"
     return None
+
+
+def without(url: str, names: Iterable[str]) -> str | None:
+    """``url`` without what ``names`` say, which is given otherwise; ``None`` if nothing is left that leads anywhere.
+
+    redis-py lets a URL win over keyword arguments, so what must win over the URL has to be taken out of it.
+
+    >>> without("redis://me:secret@db:6380/2?protocol=3", ["password", "db", "protocol"])
+    'redis://me@db:6380'
+    """
+    gone = set(names)
+    parts = urlsplit(url)
+    if "unix_socket_path" in gone or (parts.scheme == "unix" and gone & {"host", "port"}):
+        return None
+    user = None if "username" in gone else parts.username
+    password = None if "password" in gone else parts.password
+    kept = "" if user is None else user
+    if password is not None:
+        kept += f":{password}"
+    where = parts.netloc.rpartition("@")[2]
+    if gone & {"host", "port"}:
+        host = "" if "host" in gone else _PORT.sub("", where)
+        port = f":{parts.port}" if "port" not in gone and parts.port is not None else ""
+        where = f"{host}{port}"
+    query = "&".join(pair for pair in parts.query.split("&") if pair and unquote(pair.partition("=")[0]) not in gone)
+    path = "" if "db" in gone and parts.scheme != "unix" else parts.path
+    netloc = f"{kept}@{where}" if kept else where
+    return f"{parts.scheme}://{netloc}{path}{'?' if query else ''}{query}"

@@ -8,13 +8,15 @@ from typing import Any
 
 from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
-from resilient_redis.pipeline.scope import open_scope
+from resilient_redis.pipeline.scope import active_scope, open_scope
 from resilient_redis.pipeline.sync_driver import queue_limit
 
 
 async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
     """Run ``surface`` under ``plan``; see `resilient_redis.pipeline.sync_driver.call`."""
-    quiet, scope = plan.quiet, open_scope()
+    quiet, scope = plan.quiet, active_scope.get()
+    if scope is not None and scope.closed:
+        scope = open_scope()
     if quiet is not None and scope is None and not allowance:
         for layer, token in quiet.watched:
             if layer.calm is not token:
@@ -28,12 +30,14 @@ async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any]
                 flight.fail(error)
             else:
                 for layer, token in quiet.watched:
-                    if layer.calm is not token:  # it counted a failure meanwhile, and has to hear of this success
-                        flight = plan.resume(surface, args, options, quiet, started)
-                        flight.succeed(value)
+                    if layer.calm is not token:
                         break
                 else:
-                    return value
+                    if quiet.hears is None or quiet.hears(started):
+                        return value
+                # A layer counted a failure meanwhile, or this one was slow: the layers have to hear of this success.
+                flight = plan.resume(surface, args, options, quiet, started)
+                flight.succeed(value)
             return await drive(plan, flight, surface, args, options)
     return await drive(plan, plan.start(surface, args, options, allowance, scope), surface, args, options)
 

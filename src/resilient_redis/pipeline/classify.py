@@ -71,6 +71,8 @@ def classify(call: Call, error: Exception) -> Outcome:
     if call.target == "callable" and kind != Kind.PROGRAMMING:
         # The last command of a function is not the function: whether it may run again cannot be told from it.
         delivery = "unknown"
+    if verdict is Verdict.FAILURE and getattr(error, "_counted", False):
+        verdict = _NEITHER  # one connection was lost, many shared it, and another of them is counted
     hint = getattr(error, "retry_after", None)
     if hint is None and kind is Kind.REFUSED and call.target != "callable":
         hint = _OWN_TIME.get(_reply_word(error))

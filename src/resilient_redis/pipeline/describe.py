@@ -14,7 +14,7 @@ def describe_plan(plan: Plan, below: Iterable[str]) -> str:
     lines = [f"{number}. {_line(layer)}" for number, layer in enumerate(plan.layers, start=1)]
     if not lines:
         lines = ["(no policies: one attempt, nothing repeated, nothing masked)"]
-    return "\n".join([*lines, *(f"-> {line}" for line in below)])
+    return "\n".join([*lines, *(f"-> {line}" for line in (*plan.notes, *below))])
 
 
 def _line(layer: Layer) -> str:

@@ -83,7 +83,7 @@ class ResiliencePipeline:
         """The policies, outermost first."""
         return self.plan.policies
 
-    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:  # noqa: PLR0912 - no frames
         """Call ``function`` under the policies.
 
         Raises:
@@ -113,11 +113,12 @@ class ResiliencePipeline:
                 else:
                     for layer, token in quiet.watched:
                         if layer.calm is not token:
-                            flight = plan.resume(self._sync, (function, args), kwargs, quiet, started)
-                            flight.succeed(value)
                             break
                     else:
-                        return value
+                        if quiet.hears is None or quiet.hears(started):
+                            return value
+                    flight = plan.resume(self._sync, (function, args), kwargs, quiet, started)
+                    flight.succeed(value)
                 finally:
                     inside.closed = True
                     inside.plan = None
@@ -158,11 +159,12 @@ class ResiliencePipeline:
                 else:
                     for layer, token in quiet.watched:
                         if layer.calm is not token:
-                            flight = plan.resume(self._async, (function, args), kwargs, quiet, started)
-                            flight.succeed(value)
                             break
                     else:
-                        return value
+                        if quiet.hears is None or quiet.hears(started):
+                            return value
+                    flight = plan.resume(self._async, (function, args), kwargs, quiet, started)
+                    flight.succeed(value)
                 finally:
                     inside.closed = True
                     inside.plan = None

@@ -42,11 +42,14 @@ class Quiet(msgspec.Struct, frozen=True, eq=False):
         watched: the layers that can stop being calm, with the token that says they have not.
         tokens: for all layers, what ``enter`` would have answered.
         timeout: seconds to the nearest deadline; ``inf`` for none.
+        hears: told of each success, with the clock's reading at its start; False if a layer has to see more of it.
+            ``None``: nobody needs to know.
     """
 
     watched: tuple[tuple[Layer, object], ...]
     tokens: tuple[object, ...]
     timeout: float
+    hears: Callable[[float], bool] | None = None
 
 
 class Hooks(NamedTuple):
@@ -60,6 +63,9 @@ class Hooks(NamedTuple):
 class Plan:
     """Bound policies, outermost first. Immutable but for the cached quiet moment; safe for threads and tasks."""
 
+    notes: tuple[str, ...] = ()
+    """What ``describe()`` says of it besides its layers."""
+
     def __init__(self, policies: Sequence[Policy], layers: Sequence[Layer], runtime: Runtime) -> None:
         self.policies = tuple(policies)
         self.layers = tuple(layers)
@@ -71,6 +77,7 @@ class Plan:
         self.no_tokens: list[Any] = [None] * len(self.layers)
         self.no_levels: list[float] = [NO_DEADLINE] * len(self.layers)
         self._restless: Layer | None = None
+        self._hears = _hearing(self.layers, self.now)
         self.quiet: Quiet | None = self._look()
 
     def _may_be_calm(self) -> bool:
@@ -100,7 +107,7 @@ class Plan:
                 watched.append((layer, calm))
             if layer.timeout is not None:
                 timeout = min(timeout, layer.timeout)
-        return Quiet(tuple(watched), tuple(tokens), timeout)
+        return Quiet(tuple(watched), tuple(tokens), timeout, self._hears)
 
     def start(
         self, surface: Surface, args: Any, options: dict[str, Any], allowance: float, scope: Scope | None
@@ -138,3 +145,21 @@ def _hooks(layer: Layer) -> Hooks:
         None if cls.exit is Layer.exit else layer.exit,
         layer.watches_success,
     )
+
+
+def _hearing(layers: Sequence[Layer], now: Callable[[], float]) -> Callable[[float], bool] | None:
+    """Tells the layers that count successes of those on the quiet path."""
+    notes = tuple(layer.note for layer in layers if layer.note is not None)
+    slow = min((layer.slow for layer in layers), default=NO_DEADLINE)
+    if not notes and slow == NO_DEADLINE:
+        return None
+
+    def hears(started: float) -> bool:
+        ended = now()
+        if ended - started > slow:
+            return False
+        for note in notes:
+            note(ended)
+        return True
+
+    return hears

@@ -10,7 +10,7 @@ import os
 import random
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 from weakref import WeakSet, WeakValueDictionary
 
@@ -21,6 +21,7 @@ from resilient_redis.errors import ConfigError
 from resilient_redis.events import Events, Listener
 from resilient_redis.pipeline.checks import warn_about_order
 from resilient_redis.pipeline.plan import Plan
+from resilient_redis.pipeline.tuning import TunedPlan
 from resilient_redis.policies.base import Layer, Policy, Runtime
 from resilient_redis.policies.breaker import CircuitBreaker
 
@@ -55,7 +56,14 @@ class LayerStore:
         self._by_object: WeakValueDictionary[int, Layer] = WeakValueDictionary()
         self._by_name: MutableMapping[tuple[type[Policy], str], Layer] = {} if keep_named else WeakValueDictionary()
         self._plans: OrderedDict[tuple[int, ...], Plan] = OrderedDict()
+        self._numbers: Mapping[str, Mapping[str, Any]] = {}
         _stores.add(self)
+
+    def tune(self, numbers: Mapping[str, Mapping[str, Any]]) -> None:
+        """Other numbers for single commands, see `Rules`; for plans made from now on."""
+        with self._lock:
+            self._numbers = numbers
+            self._plans.clear()
 
     def plan(self, policies: Sequence[Any], *, shared: bool = True) -> Plan:
         """The plan for this list of policy objects, compiled once; with ``shared=False`` one of its own.
@@ -69,7 +77,13 @@ class LayerStore:
             plan = self._plans.get(key) if shared else None
             if plan is None:
                 warn_about_order(checked)
-                plan = Plan(checked, [self._layer(policy) for policy in checked], self.runtime)
+                layers = [self._layer(policy) for policy in checked]
+                tuned = shared and self._numbers
+                plan = (
+                    TunedPlan(checked, layers, self.runtime, self._numbers)
+                    if tuned
+                    else Plan(checked, layers, self.runtime)
+                )
                 if shared:
                     self._keep(key, plan)
             else:

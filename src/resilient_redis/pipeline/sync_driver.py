@@ -9,7 +9,7 @@ from typing import Any
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
-from resilient_redis.pipeline.scope import open_scope
+from resilient_redis.pipeline.scope import active_scope, open_scope
 
 
 def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
@@ -22,7 +22,9 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
         options: handed to the surface as they are.
         allowance: seconds a blocking command may take on top of every deadline; ``inf`` for no limit.
     """
-    quiet, scope = plan.quiet, open_scope()
+    quiet, scope = plan.quiet, active_scope.get()
+    if scope is not None and scope.closed:
+        scope = open_scope()
     if quiet is not None and scope is None and not allowance:
         for layer, token in quiet.watched:
             if layer.calm is not token:
@@ -36,12 +38,14 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
                 flight.fail(error)
             else:
                 for layer, token in quiet.watched:
-                    if layer.calm is not token:  # it counted a failure meanwhile, and has to hear of this success
-                        flight = plan.resume(surface, args, options, quiet, started)
-                        flight.succeed(value)
+                    if layer.calm is not token:
                         break
                 else:
-                    return value
+                    if quiet.hears is None or quiet.hears(started):
+                        return value
+                # A layer counted a failure meanwhile, or this one was slow: the layers have to hear of this success.
+                flight = plan.resume(surface, args, options, quiet, started)
+                flight.succeed(value)
             return drive(plan, flight, surface, args, options)
     return drive(plan, plan.start(surface, args, options, allowance, scope), surface, args, options)
 

@@ -8,6 +8,7 @@ knows whether a thread or a task is calling: it answers with a decision, and the
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -131,12 +132,16 @@ class Layer:
         calm: a token that stands for ``enter`` while a success would change nothing here, else ``None``. While all
             layers are calm a call runs without any hook. Give another token where a call from before must not be
             taken for one of now.
+        note: while calm, called with the clock's reading after each success, by any thread; ``None``: none is missed.
+        slow: while calm, a success that took more seconds than this goes through the hooks all the same.
     """
 
     policy: Any  # a subclass says which
     watches_success: bool = False
     timeout: float | None = None
     calm: object | None = None
+    note: Callable[[float], object] | None = None
+    slow: float = math.inf
 
     def __init__(self, policy: Policy, runtime: Runtime) -> None:
         self.policy = policy

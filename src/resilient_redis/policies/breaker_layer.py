@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from resilient_redis.policies.base import Layer, Reject, Runtime
 from resilient_redis.policies.breaker_machine import BreakerMachine, Period, State
 from resilient_redis.policies.matching import matches
 from resilient_redis.policies.pybreaker_mirror import PybreakerMirror
+from resilient_redis.policies.windows import MOST_NOTED, CountWindow, TimeWindow
 
 if TYPE_CHECKING:
     from resilient_redis.policies.breaker import CircuitBreaker
@@ -35,12 +37,15 @@ class CircuitBreakerLayer(Layer):
         now = runtime.clock.monotonic()
         self._machine = BreakerMachine(policy.limits(), policy.new_window(), now)
         self._mirror = PybreakerMirror.for_policy(policy, self._adopt)
-        # Successes change nothing while it is closed, counts failures in a row only, and has counted none.
-        self._can_be_calm = (
-            policy.failure_rate is None
-            and self._slow_call is None
-            and not (self._mirror is not None and self._mirror.hears_calls)
-        )
+        # While it is closed and has counted no failure in a row, a success is no more than one more in its window.
+        self._can_be_calm = not (self._mirror is not None and self._mirror.hears_calls)
+        self.slow = math.inf if self._slow_call is None else self._slow_call
+        self._counts_successes = self._slow_call is not None or self._machine.window is not None
+        window = self._machine.window
+        if window is None:
+            self.note = None  # type: ignore[assignment]
+        elif isinstance(window, CountWindow):
+            self.note = window.note  # type: ignore[assignment]
         if self._mirror is not None:
             self._take_over(self._mirror, now)  # last: it may start the thread that calls _adopt
         self._update_calm()
@@ -96,15 +101,16 @@ class CircuitBreakerLayer(Layer):
 
     def exit(self, token: Any, outcome: Outcome) -> None:
         """Count the outcome, unless it says nothing or comes from before a change of state."""
-        period, started = token if self._slow_call is not None and isinstance(token, tuple) else (token, None)
+        # Without a tuple it was admitted while calm, by the plan, when the call began.
+        period, started = token if isinstance(token, tuple) else (token, outcome.call.started)
         verdict = self._judge(outcome)
         if verdict is Verdict.NEITHER:
             self.release(period)
             return
-        if verdict is Verdict.SUCCESS and self.calm is period:
+        if verdict is Verdict.SUCCESS and self.calm is period and not self._counts_successes:
             return  # nothing would change: no clock, no lock
         now = self.runtime.clock.monotonic()
-        failed = verdict is Verdict.FAILURE or (started is not None and now - started > (self._slow_call or 0.0))
+        failed = verdict is Verdict.FAILURE or now - started > self.slow
         with self._lock:
             old = self._machine.period.state
             reason = self._machine.count(period, failed, now)
@@ -128,6 +134,16 @@ class CircuitBreakerLayer(Layer):
         self._machine.forget_probes(self.runtime.clock.monotonic())
         if self._mirror is not None:
             self._mirror.after_fork()
+
+    def note(self, now: float) -> None:
+        """A success while calm, in a window of time; of such notes it must be emptied now and then."""
+        window = self._machine.window
+        assert isinstance(window, TimeWindow)
+        noted = window.noted
+        noted.append(now)
+        if len(noted) > MOST_NOTED:
+            with self._lock:
+                window.totals(now)
 
     # --- inside ---
 

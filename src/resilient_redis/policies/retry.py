@@ -15,7 +15,7 @@ from resilient_redis.commands.lookup import command_class
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import RetriesExhausted, RetryScheduled
-from resilient_redis.policies import tenacity_bridge
+from resilient_redis.policies import tenacity_bridge, tenacity_names
 from resilient_redis.policies.backoff import full_jitter
 from resilient_redis.policies.base import ALWAYS_CALM, Again, Become, Decision, Layer, Policy, Runtime, require
 from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
@@ -33,6 +33,8 @@ class RetrySpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_d
     total_time: DurationSpec | None = None
     repeat: Repeat = "idempotent"
     on: list[str] = []
+    wait: dict[str, Any] | list[dict[str, Any]] | str | None = None
+    stop: dict[str, Any] | list[dict[str, Any]] | str | None = None
     retry_rejected: bool = False
     name: str | None = None
 
@@ -210,8 +212,8 @@ class Retry(Policy):
         on: exception types or predicates that may be repeated; a dotted name in files.
         retry: a tenacity ``retry_if_*`` object, asked in addition. A bug (TypeError, ValueError …) is repeated only if
             ``on`` names it.
-        wait: a tenacity ``wait_*`` object instead of the built-in backoff.
-        stop: a tenacity ``stop_*`` object.
+        wait: a tenacity ``wait_*`` object instead of the built-in backoff; a table with its name in files.
+        stop: a tenacity ``stop_*`` object; a table with its name in files.
         retry_rejected: repeat after a full pool or bulkhead too, waiting its ``retry_after``.
         name: shown in ``describe()`` and events.
 
@@ -297,9 +299,20 @@ class Retry(Policy):
         """Can it stand around a plain function?"""
         return bool(self._on) or self.retry is not None
 
+    @classmethod
+    def from_spec(cls, spec: msgspec.Struct) -> Retry:
+        """As `Policy.from_spec`, with tenacity's objects made from their tables."""
+        values = {name: getattr(spec, name) for name in spec.__struct_fields__}
+        for kind in ("wait", "stop"):
+            if values[kind] is not None:
+                values[kind] = tenacity_names.from_table(kind, values[kind], f"Retry.{kind}")
+        return cls(**values)
+
     def _plain(self, name: str, value: Any) -> Any:
         if name == "on":
             value = [dotted(matcher) for matcher in value]
+        if name in ("wait", "stop") and value is not None:
+            value = tenacity_names.to_table(value) or value
         return super()._plain(name, value)
 
     def describe(self) -> str:

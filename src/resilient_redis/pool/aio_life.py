@@ -136,6 +136,7 @@ class Life(SameLayout):
         For after a failover, or a change of credentials. The pool goes on serving.
         """
         self._step(self._ledger.drain)  # type: ignore[attr-defined]
+        self._retire_shared("drain")  # type: ignore[attr-defined]
 
     async def aclose(self, timeout: Duration = 0.0) -> bool:
         """Close the pool for good: refuse newcomers, serve those who wait, close what is idle, wait for the rest.
@@ -152,6 +153,7 @@ class Life(SameLayout):
         if not fork.witness[0]:
             fork.catch_up()
         self._step(self._ledger.begin_close)  # type: ignore[attr-defined] # before anything is waited for
+        self._retire_shared("closed")  # type: ignore[attr-defined]
         hook = getattr(self, "_on_close", None)  # redis-py 8: ends its maintenance tasks
         if hook is not None:
             await hook()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections.abc import Callable, Mapping
@@ -59,6 +60,7 @@ class PoolFace:
     events: Events
     _step: Callable[[Callable[[float], Todo]], None]
     set_retry: Callable[[Any], None]
+    _shared: Any = None  # the lines of the multiplexed strategy, if a client uses it
 
     def _begin(self, options: PoolOptions, clock: Clock | None, *, own_dials: bool) -> None:
         """Open the books; called at the end of the constructors."""
@@ -116,7 +118,8 @@ class PoolFace:
         count = dict.fromkeys(State, 0)
         for slot in slots:
             count[slot.state] += 1
-        oldest = min((slot for slot in slots if slot.state is State.LEASED), key=lambda slot: slot.since, default=None)
+        out = (slot for slot in slots if slot.state is State.LEASED and slot.since < math.inf)
+        oldest = min(out, key=lambda slot: slot.since, default=None)
         open_now = count[State.IDLE] + count[State.LEASED] + count[State.VALIDATING]
         return PoolStats(
             name=self.name,
@@ -143,6 +146,7 @@ class PoolFace:
             closes=tally.closes,
             oldest_lease=None if oldest is None else max(0.0, now - oldest.since),
             oldest_borrower=None if oldest is None else oldest.place,
+            lines=None if self._shared is None else self._shared.stats(),
         )
 
     def health(self, *, breakers: Mapping[str, str] | None = None) -> PoolHealth:
@@ -179,6 +183,19 @@ class PoolFace:
     def get_connection_count(self) -> list[tuple[int, dict[str, Any]]]:
         """As redis-py's: idle and lent connections, with the attributes of its metrics."""
         return connection_count(self)
+
+    def end(self, connection: Any, cause: str) -> bool:
+        """A lent connection is of no more use: close it, and count ``cause``. False: it is not lent by this pool."""
+        slot = self._ledger.leased.get(connection)
+        if slot is None:
+            return False
+        self._step(lambda now: self._ledger.discard(slot, cause, now))
+        return True
+
+    def _retire_shared(self, cause: str) -> None:
+        """Shared connections take nobody new, and end once their commands are answered."""
+        if self._shared is not None:
+            self._shared.retire(cause)
 
     def _shed_for_budget(self) -> None:
         """Close what the budget wants back; what is idle now, the rest when it comes back."""

@@ -166,6 +166,7 @@ class Life:
         For after a failover, or a change of credentials. The pool goes on serving.
         """
         self._step(self._ledger.drain)  # type: ignore[attr-defined]
+        self._retire_shared("drain")  # type: ignore[attr-defined]
 
     def close(self, timeout: Duration = 0.0) -> bool:
         """Close the pool for good: refuse newcomers, serve those who wait, close what is idle, wait for the rest.
@@ -182,6 +183,7 @@ class Life:
         self._checkpid()  # type: ignore[attr-defined]
         self._quiet.clear()
         self._step(self._ledger.begin_close)  # type: ignore[attr-defined]
+        self._retire_shared("closed")  # type: ignore[attr-defined]
         calm = self._ledger.quiet or (seconds > 0 and self._clock.wait(self._quiet, seconds))  # type: ignore[attr-defined]
         self._step(self._ledger.finish_close)  # type: ignore[attr-defined]
         for connection in list(self._ledger.leased):

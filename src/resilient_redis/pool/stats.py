@@ -12,6 +12,46 @@ _QUERY = re.compile(r"([?&]\w*password\w*=)[^&\s]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
+class LineStats:
+    """The shared connections of a pool under the multiplexed strategy, at one moment.
+
+    Attributes:
+        wanted: how many there are to be.
+        connected: those that are open; each counts as ``borrowed`` in `PoolStats` too.
+        in_flight: commands sent whose replies are due.
+        unsent: commands that wait to be sent.
+        refused: commands refused at once because too many waited, until now.
+        opened: shared connections opened until now.
+        ends: those that ended until now, by cause: ``"lost"``, ``"overdue"`` (cut, since a reply did not come in
+            time), ``"unread"``, ``"lifetime"``, ``"reconnect"``, ``"auth"``, ``"drain"``, ``"disconnect"`` and others.
+
+    Immutable.
+    """
+
+    wanted: int
+    connected: int
+    in_flight: int
+    unsent: int
+    refused: int
+    opened: int
+    ends: Mapping[str, int] = field(hash=False)
+
+    @property
+    def cut(self) -> int:
+        """Those cut since their oldest reply was overdue."""
+        return self.ends.get("overdue", 0)
+
+    @property
+    def reconnects(self) -> int:
+        """Those opened in the place of one that ended."""
+        return max(0, self.opened - self.wanted)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as plain JSON types."""
+        return {each.name: getattr(self, each.name) for each in fields(self)} | {"ends": dict(self.ends)}
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStats:
     """A pool at one moment. All times are seconds; all counts of the past are since the pool was made.
 
@@ -52,6 +92,11 @@ class PoolStats:
         oldest_lease: for how long it has been out; ``None`` when nothing is leased.
         oldest_borrower: the place in the code that took it, when leak detection is on.
 
+    The multiplexed strategy:
+
+    Attributes:
+        lines: its shared connections; ``None`` where no client uses it.
+
     Immutable: it is not the pool, and does not change with it.
     """
 
@@ -79,11 +124,15 @@ class PoolStats:
     closes: Mapping[str, int] = field(hash=False)
     oldest_lease: float | None = None
     oldest_borrower: str | None = None
+    lines: LineStats | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", mask(self.name))
         for counts in ("refusals", "closes"):  # the ledger goes on counting in its own
             object.__setattr__(self, counts, dict(getattr(self, counts)))
+        lines: Any = self.lines
+        if isinstance(lines, Mapping):  # out of `to_dict`
+            object.__setattr__(self, "lines", LineStats(**lines))
 
     @property
     def validating(self) -> int:
@@ -127,7 +176,8 @@ class PoolStats:
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON types, in their order; ``PoolStats(**stats.to_dict())`` is equal to ``stats``."""
         told = {each.name: getattr(self, each.name) for each in fields(self)}
-        return told | {"refusals": dict(self.refusals), "closes": dict(self.closes)}
+        lines = None if self.lines is None else self.lines.to_dict()
+        return told | {"refusals": dict(self.refusals), "closes": dict(self.closes), "lines": lines}
 
 
 def _share(part: int, whole: int) -> float:

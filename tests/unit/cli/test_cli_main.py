@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import resilient_redis
 from resilient_redis.cli import demo, exits
-from resilient_redis.cli.main import main
+from resilient_redis.cli.main import _COMMANDS, main
 from resilient_redis.cli.parsing import Parser, UsageError
+
+KNOWN = f"(known: {', '.join(_COMMANDS)})"
 
 
 def options(*words: str) -> object:
@@ -28,7 +32,8 @@ def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_the_commands_and_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == exits.OK
     shown = capsys.readouterr().out
-    assert "  demo         Kill a Redis under load" in shown
+    for name, purpose in _COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(purpose)}$", shown, re.MULTILINE)
     assert "examples:\n  resilient-redis demo\n" in shown
 
 
@@ -41,8 +46,8 @@ def test_demo_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[s
 
 
 WRONG = [
-    ("dmeo", "unknown command 'dmeo'; did you mean 'demo'? (known: demo, fault-proxy)"),
-    ("nothing", "unknown command 'nothing' (known: demo, fault-proxy)"),
+    ("dmeo", f"unknown command 'dmeo'; did you mean 'demo'? {KNOWN}"),
+    ("nothing", f"unknown command 'nothing' {KNOWN}"),
     ("--verison", "unknown option '--verison'; did you mean '--version'?"),
     ("demo --secnds 7", "unknown option '--secnds'; did you mean '--seconds'?"),
     ("demo --secnds=7", "unknown option '--secnds'; did you mean '--seconds'?"),
@@ -110,5 +115,43 @@ def test_the_module_is_the_same_entry() -> None:
         [sys.executable, "-m", "resilient_redis", "dmeo"], capture_output=True, text=True, check=False, timeout=30
     )
     assert shown.returncode == exits.USAGE
-    message = "resilient-redis: unknown command 'dmeo'; did you mean 'demo'? (known: demo, fault-proxy)\n"
+    message = f"resilient-redis: unknown command 'dmeo'; did you mean 'demo'? {KNOWN}\n"
     assert shown.stderr.endswith(message)
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_every_command_has_examples_and_exit_codes_in_a_help_that_fits(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([name, "--help"]) == exits.OK
+    shown = capsys.readouterr().out
+    assert f"examples:\n  resilient-redis {name}" in shown
+    assert "exit codes: " in shown
+    assert "--json" in shown or name == "completion"
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_failure_to_reach_a_server_is_a_message_and_exit_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: object) -> int:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(demo, "run", refused)
+    assert main(["demo"]) == exits.FAILED
+    told = "resilient-redis: nothing listens there; start the server, or check host and port\n"
+    assert capsys.readouterr() == ("", told)
+
+
+def test_a_wrong_configuration_is_told_problem_by_problem_and_exits_64(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "redis.toml"
+    file.write_text('url = "redis://localhost"\npolcies = []\n[options]\nsocket_timeot = 1\n')
+    assert main(["ping", "--config", str(file)]) == exits.USAGE
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    first, second = shown.err.splitlines()
+    assert first.startswith(f"resilient-redis: {file}:2: polcies: unknown key")
+    assert second.startswith(f"resilient-redis: {file}:4: options.socket_timeot: unknown option")

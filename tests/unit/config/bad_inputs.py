@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 POLICIES = "(known: bulkhead, circuit_breaker, fallback, retry, timeout)"
-TOP = "(known: options, policies, profiles, url)"
-PROFILE = "(known: extends, options, policies, url)"
-RETRY = "(known: attempts, name, on, repeat, retry_rejected, total_time, wait_initial, wait_max)"
+TOP = (
+    "(known: breakers, budget, budgets, commands, lint, listeners, multiplexed, options, policies, pool, profiles, "
+    "strategy, url)"
+)
+PROFILE = (
+    "(known: budget, commands, extends, lint, listeners, multiplexed, options, policies, pool, strategy, url)"
+)
+RETRY = (
+    "(known: attempts, name, on, repeat, retry_rejected, stop, total_time, wait, wait_initial, wait_max)"
+)
 SCHEMES = "(known: redis://, rediss://, unix://)"
 
 # name, what stands after the line number, then (text, line) in TOML, JSON and YAML
@@ -165,10 +172,10 @@ SAME_IN_ALL: list[tuple[str, str, tuple[str, int], tuple[str, int], tuple[str, i
     ),
     (
         "a key that sounds right but is not there",
-        f'command_timeout: unknown key "command_timeout" {TOP}',
-        ('command_timeout = "1s"\nurl = "redis://db"', 1),
-        ('{\n"command_timeout": "1s", "url": "redis://db"}', 2),
-        ("command_timeout: 1s\nurl: redis://db", 1),
+        f'idle_seconds: unknown key "idle_seconds" {TOP}',
+        ('idle_seconds = "1s"\nurl = "redis://db"', 1),
+        ('{\n"idle_seconds": "1s", "url": "redis://db"}', 2),
+        ("idle_seconds: 1s\nurl: redis://db", 1),
     ),
     (
         "a key that must be quoted",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,14 @@ import pytest
 
 from resilient_redis.config import load_config
 from resilient_redis.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of ours in the environment, whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("REDIS_", "RESILIENT_REDIS_")):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture

@@ -131,7 +131,6 @@ def test_a_file_that_may_not_be_read(problems_of: Problems) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (None, "config: give the path of a file or a mapping, not NoneType"),
         (5, "config: give the path of a file or a mapping, not int"),
         ([], "config: give the path of a file or a mapping, not list"),
         ({}, "config: says nothing; give url, policies, options or profiles"),

@@ -72,7 +72,8 @@ PYPROJECT = "[project]\nname = 'x'\n" + TOML.replace("url =", "[tool.resilient_r
 
 EXPECTED = ResilienceConfig(
     url="redis://db:6379/1",
-    options={"decode_responses": True, "socket_timeout": 0.25, "socket_connect_timeout": 1, "max_connections": 50},
+    options={"decode_responses": True, "socket_timeout": 0.25, "socket_connect_timeout": 1},
+    pool={"max_connections": 50},
     policies=(
         Fallback(commands={"GET": "", "SMEMBERS": []}),
         Retry(attempts=4, wait_initial=0.01, on=[redis.exceptions.TimeoutError]),

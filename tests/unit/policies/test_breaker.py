@@ -277,8 +277,6 @@ def test_a_new_period_of_calm_has_a_new_token() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"failure_rate": 0.5},
-        {"slow_call": 1},
         {"listeners": [type("L", (pybreaker.CircuitBreakerListener,), {"success": lambda self, cb: None})()]},
     ],
 )

@@ -63,3 +63,33 @@ def test_time_window_counts_a_late_reading_in_the_newest_slice() -> None:
     window.add(True, 4.0)
     assert window.totals(5.0) == (2, 1)
     assert window.totals(14.5) == (2, 1), "it lives as long as the newest"
+
+
+@pytest.mark.parametrize("window", [CountWindow(5), TimeWindow(5.0)])
+def test_what_was_noted_counts_before_what_comes_after(window: CountWindow | TimeWindow) -> None:
+    note = window.note if isinstance(window, CountWindow) else window.noted.append
+    for now in (1.0, 1.2, 3.9):
+        note(now)
+    window.add(True, 4.0)
+    note(4.1)
+    assert window.totals(4.2) == (5, 1)
+    note(4.3)
+    window.clear()
+    assert window.totals(4.4) == (0, 0)
+
+
+def test_a_count_window_holds_only_the_last_of_what_was_noted() -> None:
+    window = CountWindow(3)
+    window.add(True, 0.0)
+    for _ in range(100):
+        window.note(0.0)
+    assert window.totals(0.0) == (3, 0)
+
+
+def test_what_was_noted_long_ago_is_forgotten_by_a_time_window() -> None:
+    window = TimeWindow(10.0)
+    for now in (0.0, 0.5, 9.0):
+        window.noted.append(now)
+    assert window.totals(9.5) == (3, 0)
+    window.noted.append(11.5)
+    assert window.totals(12.0) == (2, 0)

@@ -24,7 +24,7 @@ def test_the_fields_are_the_guides_six_and_what_the_ledger_knows() -> None:
     assert set(names) - set(names[2:8]) == {
         *("name", "state", "dialling", "closing", "allowed", "generation", "borrows", "waits", "wait_seconds"),
         *("longest_wait", "dials", "dial_failures", "dial_seconds", "timeouts", "refusals", "closes"),
-        *("oldest_lease", "oldest_borrower"),
+        *("oldest_lease", "oldest_borrower", "lines"),
     }
 
 

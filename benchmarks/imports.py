@@ -1,0 +1,80 @@
+"""What importing costs, each time in a new process: `python -m benchmarks imports`."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+from benchmarks._rounds import Effort, Table
+from benchmarks._suite import Report
+
+REDIS = "import redis"
+OURS = "import redis, then ResilientRedis"
+SNIPPETS = {
+    REDIS: "import redis; redis.Redis",
+    "import resilient_redis": "import redis, resilient_redis",
+    OURS: "import redis; from resilient_redis import ResilientRedis",
+    "import redis, then ResilientRedis of asyncio": "import redis; from resilient_redis.asyncio import ResilientRedis",
+    "a client of redis-py made": "import redis; redis.Redis()",
+    "a client of ours made": "import redis; from resilient_redis import ResilientRedis; ResilientRedis()",
+    "import redis, tenacity, pybreaker": "import redis, tenacity, pybreaker",
+    "import pyresilience": "import redis, pyresilience",
+    "import interlock": "import redis, interlock",
+    "import redress": "import redis, redress",
+    "import coredis": "import coredis",
+    "import glide": "import glide",
+    "import glide_sync": "import glide_sync",
+}
+ALONE = ("import coredis", "import glide", "import glide_sync")
+"""These need no redis-py."""
+
+
+def run(effort: Effort) -> Report:
+    """CPU milliseconds of the import, and megabytes, in turn for as many rounds as there is time for."""
+    rounds = 2 if effort.quick else 10
+    seen: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(rounds):
+        for name in random.sample(list(SNIPPETS), len(SNIPPETS)):
+            figures = measure(SNIPPETS[name])
+            if figures is not None:
+                seen.setdefault(name, []).append(figures)
+    rows = [_row(name, seen) for name in SNIPPETS if name in seen]
+    columns = ["what", "ms", "ms over import redis", "MB over import redis"]
+    cells = [[row["name"], row["ms"], row["added_ms"], row["added_mb"]] for row in rows]
+    notes = [
+        "CPU time of a new process, files in the cache of the system; median of the rounds, differences taken within a "
+        "round. The last ones need no redis-py, so a negative difference is what they save."
+    ]
+    return Report([Table("Import time", columns, cells, notes)], rows)
+
+
+def measure(snippet: str) -> tuple[float, float] | None:
+    """CPU seconds and resident megabytes of a process that runs it, less what an empty one has; ``None``: it fails."""
+    code = f"""
+import os, time
+def resident():
+    with open("/proc/self/statm") as told:
+        return int(told.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+started, before = time.process_time(), resident()
+{snippet}
+print(time.process_time() - started, (resident() - before) / 1e6)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        return None
+    seconds, megabytes = map(float, done.stdout.split())
+    return seconds, megabytes
+
+
+def _row(name: str, seen: dict[str, list[tuple[float, float]]]) -> dict[str, Any]:
+    beside = list(zip(seen[name], seen[REDIS], strict=False))
+    added = [(mine[0] - bare[0], mine[1] - bare[1]) for mine, bare in beside]
+    return {
+        "name": name,
+        "ms": statistics.median(one[0] for one in seen[name]) * 1000,
+        "added_ms": None if name == REDIS else statistics.median(one[0] for one in added) * 1000,
+        "added_mb": None if name == REDIS else statistics.median(one[1] for one in added),
+    }

@@ -1,0 +1,207 @@
+"""What commands share: the options, the server that is meant, and errors in words."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+import resilient_redis.asyncio
+from resilient_redis import ResilientRedis
+from resilient_redis.cli.exits import CommandError
+from resilient_redis.cli.output import Output
+from resilient_redis.cli.parsing import Parser, UsageError
+from resilient_redis.config import ResilienceConfig, load_config
+from resilient_redis.config.problems import mask_text
+from resilient_redis.config.urls import url_problem
+from resilient_redis.errors import ConfigError
+from resilient_redis.pipeline.classify import advice_for
+
+_NEVER_ENDLESS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
+"""Seconds, where the user says nothing: redis-py 6 and 7 would wait for ever."""
+
+DEFAULT_URL = "redis://localhost:6379/0"
+
+_Made = TypeVar("_Made")
+
+
+def add_output_options(parser: Parser) -> None:
+    """``--json`` and ``--no-color``, for every command."""
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else")
+    parser.add_argument("--no-color", action="store_true", help="no colours; NO_COLOR=1 does the same")
+
+
+def add_target_options(parser: Parser) -> None:
+    """``--url``, ``--config`` and ``--profile``, for every command that talks to a server."""
+    parser.add_argument("--url", metavar="URL", help="the server, as in redis://localhost:6379/0")
+    parser.add_argument("--config", metavar="FILE", help="a TOML, JSON or YAML file of resilient_redis")
+    parser.add_argument("--profile", metavar="NAME", help="which profile of the configuration")
+
+
+@dataclass(frozen=True, repr=False)
+class Target:
+    """Which server is meant, and how it is to be spoken to. Make one with `of`.
+
+    ``--url`` alone: that server and the defaults; no variable is looked at, for its password is another server's.
+    Otherwise the configuration, as a service would see it: variables win over the file, ``--url`` over both.
+    Nothing given at all: ``redis://localhost:6379/0``.
+
+    Attributes:
+        url: what ``--url`` said; ``None`` if it was not given.
+        config: the file, with the variables; ``None`` for ``--url`` alone.
+        source, profile: what ``--config`` and ``--profile`` said.
+
+    Raises (each of the methods): `UsageError` for a bad URL, `ConfigError` for a bad configuration.
+    """
+
+    url: str | None
+    config: ResilienceConfig | None
+    source: str | None = None
+    profile: str | None = None
+
+    @classmethod
+    def of(cls, arguments: Any) -> Target:
+        """From the options of `add_target_options`."""
+        url, source, profile = arguments.url, arguments.config, arguments.profile
+        if url is not None:
+            problem = url_problem(url)
+            if problem is not None:
+                raise UsageError(f"--url: {problem}")
+        alone = url is not None and source is None and profile is None
+        config = None if alone else load_config(source, profile=profile)
+        return cls(url, config, source, profile)
+
+    @property
+    def full_url(self) -> str | None:
+        """The URL that holds, with its password; ``None`` where options say it all. For redis-py, not for people."""
+        return self.url or (self.config.url if self.config is not None else None)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for ``redis.Redis`` beside the URL: no pool's, no policies."""
+        return self.config.options if self.config is not None else {}
+
+    @cached_property
+    def connection_kwargs(self) -> dict[str, Any]:
+        """What redis-py gives to a connection: ``host``, ``port``, ``db``, ``socket_timeout`` …"""
+        return dict(self.pool().connection_kwargs)
+
+    @property
+    def address(self) -> str:
+        """``localhost:6379`` or the path of a Unix socket; never a password."""
+        kwargs = self.connection_kwargs
+        return str(kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Is it this machine, by address, name or Unix socket? A name that does not resolve is not."""
+        if "path" in self.connection_kwargs:
+            return True
+        host = self.connection_kwargs.get("host", "localhost")
+        try:
+            found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+        except (OSError, UnicodeError):
+            return False
+        return all(address == "::1" or address.startswith("127.") for address in found)
+
+    def pool(self, **more: Any) -> redis.ConnectionPool:
+        """A pool of redis-py's, without retries and policies: to examine the server, nothing between."""
+        options = {**_NEVER_ENDLESS, **self.options, "retry": Retry(NoBackoff(), 0), **more}
+        url = self.full_url
+        if url is None and {"host", "unix_socket_path"} & options.keys():
+            return _usable(lambda: redis.Redis(**options).connection_pool)
+        return _usable(lambda: redis.ConnectionPool.from_url(url or DEFAULT_URL, **options))
+
+    def bare(self, **more: Any) -> redis.Redis:
+        """redis-py's client without retries and policies; the caller closes it."""
+        client = redis.Redis(connection_pool=self.pool(**more))
+        client.auto_close_connection_pool = True
+        return client
+
+    def client(self, **more: Any) -> ResilientRedis:
+        """The client that a service would have, policies and all; ``more`` wins. The caller closes it."""
+        made: ResilientRedis = self._make(ResilientRedis, more)
+        return made
+
+    def async_client(self, **more: Any) -> resilient_redis.asyncio.ResilientRedis:
+        """As `client`, for asyncio."""
+        made: resilient_redis.asyncio.ResilientRedis = self._make(resilient_redis.asyncio.ResilientRedis, more)
+        return made
+
+    def _make(self, client: Any, more: dict[str, Any]) -> Any:
+        if self.config is None:
+            return _usable(lambda: client.from_url(self.url, **more))
+        given = more if self.url is None else {"url": self.url, **more}
+        if self.source is None:
+            return _usable(lambda: client.from_env(profile=self.profile, **given))
+        return _usable(lambda: client.from_config(self.source, profile=self.profile, **given))
+
+
+def _usable(make: Callable[[], _Made]) -> _Made:
+    """What is wrong with values is the user's to mend, whoever notices; warnings become lines on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            made = make()
+        except ConfigError:
+            raise
+        except (ValueError, TypeError, redis.RedisError) as error:
+            raise UsageError(f"the URL or an option of it cannot be used: {mask_text(str(error))}") from None
+    for warning in caught:
+        print(f"resilient-redis: warning: {warning.message}", file=sys.stderr)
+    return made
+
+
+def in_words(error: BaseException, address: str = "") -> str:
+    """What went wrong and what to do, in a sentence; no password, no key.
+
+    >>> print(in_words(ConnectionRefusedError(111, "Connection refused"), "localhost:1"))
+    localhost:1: nothing listens there; start the server, or check host and port
+    """
+    start = f"{address}: " if address else ""
+    found = causes(error)
+    for kinds, text in _WORDS:
+        if any(isinstance(cause, kinds) for cause in found):
+            return f"{start}{text}"
+    told = mask_text(str(error)).rstrip(".") or type(error).__name__
+    advice = advice_for(error) if isinstance(error, Exception) else ()
+    return f"{start}{'; '.join((told, *advice))}"
+
+
+_WORDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (ssl.SSLCertVerificationError, "its certificate cannot be trusted; give ssl_ca_certs=FILE, or renew it"),
+    (ssl.SSLError, "TLS failed; use redis:// if the server speaks no TLS, or check its versions"),
+    (socket.gaierror, "the name cannot be resolved; check it, and this machine's DNS"),
+    (ConnectionRefusedError, "nothing listens there; start the server, or check host and port"),
+    ((redis.TimeoutError, TimeoutError), "no answer in time; check the network, firewalls, and the server's load"),
+)
+
+
+def causes(error: BaseException | None) -> list[BaseException]:
+    """An error and what led to it: redis-py hides the system's in its own."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
+
+
+__all__ = [
+    "CommandError",
+    "DEFAULT_URL",
+    "Output",
+    "Target",
+    "add_output_options",
+    "add_target_options",
+    "causes",
+    "in_words",
+]

@@ -1,0 +1,52 @@
+"""``resilient-redis doctor``: examine a server, and how this service would use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from resilient_redis.cli.common import Target, add_output_options, add_target_options
+from resilient_redis.cli.doctor.examine import CHECKS, examine
+from resilient_redis.cli.doctor.line import Report
+from resilient_redis.cli.doctor.show import show_end, show_line
+from resilient_redis.cli.output import Output
+from resilient_redis.cli.parsing import Parser, whole_number
+
+_EPILOG = """\
+It only reads: a few INFO, CONFIG GET, CLIENT LIST and SLOWLOG GET, and some
+hundred PINGs. What its user may not do is skipped, and said so.
+
+examples:
+  resilient-redis doctor
+  resilient-redis doctor --url rediss://app@redis.example.org:6379/0
+  resilient-redis doctor --config redis.toml --profile sessions --workers 13
+  resilient-redis doctor --json > doctor.json
+
+exit codes: 0 nothing found; 1 warnings; 2 something failed; 64 usage
+"""
+
+
+def add_arguments(parser: Parser) -> None:
+    """Which server, and how many workers."""
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "--workers",
+        type=whole_number(1, 10_000_000),
+        metavar="N",
+        help="processes with a pool of their own (default: what [lint] workers says, else 1)",
+    )
+    add_target_options(parser)
+    add_output_options(parser)
+
+
+def run(arguments: Any) -> int:
+    """Examine, and show each line as soon as it is known; the exit code."""
+    target, out, report = Target.of(arguments), Output.of(arguments), Report()
+    for line in examine(target, arguments.workers):
+        report.add(line)
+        if not out.json:
+            show_line(out, line, max(map(len, CHECKS)))
+    if out.json:
+        out.data({"address": target.address, **report.as_dict()})
+    else:
+        show_end(out, report)
+    return report.exit_code

@@ -1,0 +1,45 @@
+"""The doctor's lines for people."""
+
+from __future__ import annotations
+
+import textwrap
+
+from resilient_redis.cli.doctor.line import Line, Report
+from resilient_redis.cli.output import Output
+
+_STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
+_STATUS_WIDTH = max(map(len, _STYLES))
+_LEAST_BESIDE = 30
+
+
+def show_line(out: Output, line: Line, name_width: int) -> None:
+    """Status, check and text; the hint below."""
+    start = f"{line.status:<{_STATUS_WIDTH}}  {line.check:<{name_width}}  "
+    if out.width - len(start) < _LEAST_BESIDE:
+        _show_below(out, line)
+        return
+    painted = out.paint(line.status, _STYLES[line.status]) + start[len(line.status) :]
+    first, *more = textwrap.wrap(line.text, out.width - len(start)) or [""]
+    out.line((painted + first).rstrip())
+    for text in more:
+        out.line(" " * len(start) + text)
+    _show_hint(out, line, " " * len(start))
+
+
+def _show_below(out: Output, line: Line) -> None:
+    out.line(f"{out.paint(line.status, _STYLES[line.status])}  {line.check}")
+    out.wrap(line.text, indent="  ")
+    _show_hint(out, line, "  ")
+
+
+def _show_hint(out: Output, line: Line, indent: str) -> None:
+    if line.hint:
+        out.wrap(line.hint, indent=f"{indent}> ", hang=f"{indent}  ", style="bold")
+
+
+def show_end(out: Output, report: Report) -> None:
+    """What it comes to."""
+    counts = report.counts
+    parts = [f"{counts['ok']} ok", *(f"{counts[name]} {name}" for name in ("warning", "failed", "skipped"))]
+    out.line()
+    out.line(", ".join(parts), {0: "green", 1: "yellow"}.get(report.exit_code, "red"))
