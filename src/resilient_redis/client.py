@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import redis
 import redis.client
@@ -34,6 +34,10 @@ from resilient_redis.transport.adopt import adopt, no_redis_retries
 from resilient_redis.transport.lean import serves
 from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.surfaces import CommandSurface, ReadBackSurface
+
+if TYPE_CHECKING:
+    from resilient_redis.client_watch import ThreadWatch
+    from resilient_redis.config.changes import Reloaded
 
 _DRAIN = 5.0
 """Seconds for which closing a client waits for replies that are due over shared connections."""
@@ -185,6 +189,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
 
         The client may be used again. ``connection_pool.close()`` closes the pool for good.
         """
+        self._end_watch()
         connection, self.connection = getattr(self, "connection", None), None
         if connection is not None:
             let_go(connection)
@@ -199,6 +204,47 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         """One command through the policies."""
         allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
         return call(self._plan, self._commands, (self, args), options, allowance)
+
+    def reload(self) -> Reloaded:
+        """Read the configuration again, and run by it from the next call on.
+
+        The new version is checked first, on a client that is thrown away. If it is wrong, the one in force stays, and
+        a `ConfigRejected` event and a warning in the log tell of it. Calls under way end under the old one. What did
+        not change keeps its state: the windows of circuits, permits, budgets. The pool is resized, not replaced;
+        with another address, user or password its connections end as they come back. See `Reloaded` for what needs a
+        new client.
+
+        Raises:
+            ConfigError: the new version is wrong, or this client was not made from a configuration.
+
+        Safe for threads, one reload at a time. Other clients over this pool go on as they were made.
+
+        >>> import os, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = os.path.join(folder.name, "redis.json")
+        >>> def write(attempts):
+        ...     with open(path, "w") as file:
+        ...         file.write('{"policies": [{"type": "retry", "attempts": %d}]}' % attempts)
+        >>> write(2)
+        >>> r = ResilientRedis.from_config(path)
+        >>> write(5)
+        >>> r.reload().changed
+        ('policies[0].attempts',)
+        >>> r.policies[0].attempts
+        5
+        >>> folder.cleanup()
+        """
+        from resilient_redis.client_reload import reload_client
+
+        return reload_client(self)
+
+    def _begin_watch(self, file: Any, interval: float) -> ThreadWatch:
+        from resilient_redis.client_watch import ThreadWatch
+
+        watch = ThreadWatch(self, file, interval)
+        watch.start()
+        fork.renew(self, _watch=watch.again)
+        return watch
 
     def lock(
         self,

@@ -32,6 +32,8 @@ class ResilientClient:
 
     connection_pool: Any
     _plan: Plan
+    _origin: Any = None
+    _watch: Any = None
     _not_shared: str | None = None
     """Why the multiplexed strategy cannot share this client's connections; ``None``: it can, or is not used."""
     from_url: Callable[..., Any]  # both clients'
@@ -73,6 +75,7 @@ class ResilientClient:
         *,
         profile: str | None = None,
         environ: Mapping[str, str] | None = None,
+        watch: bool | Duration = False,
         **kwargs: Any,
     ) -> Self:
         """A client from a TOML, JSON or YAML file, or from a mapping of the same shape.
@@ -83,6 +86,8 @@ class ResilientClient:
             source: the file's path, or the mapping.
             profile: which of its profiles; ``None`` for the top level or the only one.
             environ: the variables; ``None`` for those of the process, ``{}`` for none.
+            watch: reload when the file changes, see `reload`. True: look every second; or seconds between two looks.
+                Until the client is closed. An asyncio client needs a running loop for it.
             **kwargs: as for `from_url`; they win over file and variables. Listeners are added, rules for commands
                 merged.
 
@@ -93,7 +98,7 @@ class ResilientClient:
         >>> ResilientRedis.from_config({"policies": [{"type": "timeout", "seconds": "250ms"}]}).policies
         (Timeout(seconds=0.25, name=None),)
         """
-        return cls._from_source(source, profile, environ, kwargs)
+        return cls._from_source(source, profile, environ, kwargs, watch)
 
     @classmethod
     def from_env(
@@ -122,16 +127,32 @@ class ResilientClient:
 
     @classmethod
     def _from_source(
-        cls, source: Any, profile: str | None, environ: Mapping[str, str] | None, kwargs: dict[str, Any]
+        cls,
+        source: Any,
+        profile: str | None,
+        environ: Mapping[str, str] | None,
+        kwargs: dict[str, Any],
+        watch: bool | Duration = False,
     ) -> Self:
+        from resilient_redis.client_reload import Origin, make_client
+        from resilient_redis.client_watch import FileWatch, interval_of, signature
         from resilient_redis.config import load_config
 
-        arguments = load_config(source, profile=profile, environ=environ).client_arguments(kwargs)
-        url = arguments.pop("url", None)
-        if url is not None:
-            made: Self = cls.from_url(url, **arguments)
-            return made
-        return cls(**arguments)
+        interval = interval_of(watch, source)
+        seen = None if interval is None else signature(source)
+        config = load_config(source, profile=profile, environ=environ)
+        made: Self = make_client(cls, config.client_arguments(kwargs))
+        made._origin = Origin(source, profile, environ, kwargs, config)
+        if interval is not None:
+            made._watch = made._begin_watch(FileWatch(source, seen), interval)
+        return made
+
+    def _begin_watch(self, file: Any, interval: float) -> Any:
+        raise NotImplementedError
+
+    def _end_watch(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
 
     @property
     def policies(self) -> tuple[Policy, ...]:

@@ -115,6 +115,27 @@ class SubscriptionGap(Event):
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigReloaded(Event):
+    """A client runs by a new version of its configuration.
+
+    ``policy`` is ``"config"``, ``source`` the file. ``changed`` are the key paths whose values are others now,
+    ``needs_restart`` those of them that stay in force as they were until a new client is made.
+    """
+
+    source: str
+    changed: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRejected(Event):
+    """A new version of a client's configuration is wrong, and the old one stays in force; ``problems`` say why."""
+
+    source: str
+    problems: tuple[str, ...]
+
+
 Listener = Callable[[Event], None]
 """Called in the thread or task of the call, without any lock held. It should be quick; what it raises is
 logged once and never reaches the call."""

@@ -6,7 +6,7 @@ import asyncio
 import warnings
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import redis.asyncio
 
@@ -32,6 +32,10 @@ from resilient_redis.pool.aio_pool import ResilientConnectionPool
 from resilient_redis.pool.priority import Priority
 from resilient_redis.transport.adopt import adopt, no_async_redis_retries
 from resilient_redis.transport.aio_surfaces import CommandSurface, ReadBackSurface
+
+if TYPE_CHECKING:
+    from resilient_redis.client_watch import TaskWatch
+    from resilient_redis.config.changes import Reloaded
 from resilient_redis.transport.lean import serves
 from resilient_redis.transport.multiplexed.options import Multiplexed
 
@@ -190,6 +194,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
 
         The client may be used again. ``connection_pool.aclose()`` closes the pool for good.
         """
+        self._end_watch()
         if self.connection is not None:
             let_go(self.connection)
         if not is_ours(self.connection_pool):
@@ -207,6 +212,29 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         """One command through the policies."""
         allowance = blocking_time(args) if args[0] in BLOCKING else 0.0
         return await acall(self._plan, self._commands, (self, args), options, allowance)
+
+    async def reload(self) -> Reloaded:
+        """Read the configuration again, and run by it from the next call on.
+
+        The new version is checked first, on a client that is thrown away. If it is wrong, the one in force stays, and
+        a `ConfigRejected` event and a warning in the log tell of it. Calls under way end under the old one. What did
+        not change keeps its state: the windows of circuits, permits, budgets. The pool is resized, not replaced;
+        with another address, user or password its connections end as they come back. See `Reloaded` for what needs a
+        new client.
+
+        Raises:
+            ConfigError: the new version is wrong, or this client was not made from a configuration.
+
+        One reload at a time. Other clients over this pool go on as they were made.
+        """
+        from resilient_redis.client_reload import areload_client
+
+        return await areload_client(self)
+
+    def _begin_watch(self, file: Any, interval: float) -> TaskWatch:
+        from resilient_redis.client_watch import TaskWatch
+
+        return TaskWatch(self, file, interval)
 
     def lock(
         self,

@@ -90,6 +90,27 @@ class LayerStore:
                 self._plans.move_to_end(key)
             return plan
 
+    def replace(self, old: Sequence[Policy], new: Sequence[Policy]) -> tuple[Policy, ...]:
+        """``new``, with the objects of ``old`` for what is equal, so that its live state goes on.
+
+        A name that stands for something else now begins anew; calls under way end under the old definition.
+        """
+        left = list(old)
+        kept: list[Policy] = []
+        for policy in new:
+            same = next((known for known in left if type(known) is type(policy) and known == policy), None)
+            if same is not None:
+                left.remove(same)
+            kept.append(policy if same is None else same)
+        with self._lock:
+            for policy in kept:
+                key = (type(policy), getattr(policy, "name", None) or "")
+                layer = self._by_name.get(key)
+                if layer is not None and layer.policy != policy:
+                    del self._by_name[key]
+                    self._plans.clear()  # one of them may have the old definition
+        return tuple(kept)
+
     def after_fork(self) -> None:
         """In a child process: no lock may stay as another thread of the parent held it."""
         self._lock = threading.RLock()

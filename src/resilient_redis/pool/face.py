@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import redis.exceptions as rx
@@ -27,7 +28,7 @@ from resilient_redis.pool.budgets.observer import is_server_full
 from resilient_redis.pool.health import PoolHealth, pool_health
 from resilient_redis.pool.ledger import Ledger
 from resilient_redis.pool.metrics import connection_count
-from resilient_redis.pool.options import PoolOptions
+from resilient_redis.pool.options import BUILT_IN, PoolOptions
 from resilient_redis.pool.slots import Refusal, State, Waiter
 from resilient_redis.pool.stats import PoolStats
 from resilient_redis.pool.story import AT_ONCE, exhausted, story
@@ -67,9 +68,7 @@ class PoolFace:
         self._options = options
         self._clock = clock or SYSTEM_CLOCK
         self._now = self._clock.monotonic
-        self._patience = _seconds(options.acquire_timeout)
-        self._validate_after = max(_forever(options.validate_after), JUST_USED)
-        self._leak_threshold = options.leak_threshold
+        self._take_over(options)
         self._own_dials = own_dials
         self.events = Events()
         """Who hears of closes, failed dials and leaks."""
@@ -77,12 +76,36 @@ class PoolFace:
         if options.budget is not None:
             options.budget.attach(self.name)
 
+    def _take_over(self, options: PoolOptions) -> None:
+        """What is looked at so often that it lies at hand."""
+        self._patience = _seconds(options.acquire_timeout)
+        self._validate_after = max(_forever(options.validate_after), JUST_USED)
+        self._leak_threshold = options.leak_threshold
+
     def _new_ledger(self) -> None:
         """Begin anew, with nothing open. A pool that was closed stays closed: in a child, and in another loop too."""
         closed = "_ledger" in vars(self) and self._ledger.state != "open"
         self._ledger = Ledger(self._options, random.Random(), own_dials=self._own_dials)
         if closed:
             self._ledger.finish_close(self._now())
+
+    def change(self, options: PoolOptions) -> None:
+        """Other options, from now on; what is open stays open as long as the new bounds allow.
+
+        ``max_lifetime`` holds for connections to come. ``fifo``, ``background``, ``budget`` and ``name`` stay as they
+        are: they are what the pool was built with.
+
+        >>> from resilient_redis import PoolOptions, ResilientConnectionPool
+        >>> pool = ResilientConnectionPool(max_connections=8)
+        >>> pool.change(PoolOptions(max_connections=4, acquire_timeout="250ms"))
+        >>> pool.options.describe()
+        'at most 4 connections, 0 kept idle, 0.25 s to get one, closed after 60 s idle or 1800 s in all'
+        """
+        fixed = {name: getattr(self._options, name) for name in BUILT_IN}
+        self._options = changed = replace(options, **fixed)
+        self._take_over(changed)
+        self._ledger._options = changed
+        self._step(lambda now: self._ledger.resize(changed.max_connections, changed.min_idle, now))
 
     @property
     def options(self) -> PoolOptions:

@@ -21,6 +21,8 @@ _DURATIONS = (
 )
 _MAY_BE_NONE = frozenset({"max_waiting", "idle_timeout", "max_lifetime", "validate_after", "leak_threshold"})
 _SWITCHES = ("fifo", "background")
+BUILT_IN = ("fifo", "background", "budget", "name")
+"""What a pool is built with, and keeps."""
 _DIGITS = re.compile(r"\s*[0-9]{1,18}\s*")
 
 

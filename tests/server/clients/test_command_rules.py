@@ -28,8 +28,11 @@ def made(face: Any, server: EmbeddedServer, rules: Any = RULES, **options: Any) 
     return face.keep(client)
 
 
-async def test_only_the_command_itself_has_the_rules_timeout(face: Any, server: EmbeddedServer, stopwatch: Any) -> None:
-    client = made(face, server)
+@pytest.mark.parametrize("strategy", ["pooled", "multiplexed"])
+async def test_only_the_command_itself_has_the_rules_timeout(
+    face: Any, server: EmbeddedServer, stopwatch: Any, strategy: str
+) -> None:
+    client = made(face, server, strategy=strategy)
     await face.run(client.set, "k", "v")
     stock = face.stock(server.url)
     await face.run(stock.client_pause, 400)
