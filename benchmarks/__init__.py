@@ -2,3 +2,8 @@
 
 Nothing here passes or fails: a time depends on the machine. Tests guard what is countable.
 """
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+"""Where other processes are started, so that they find this package."""

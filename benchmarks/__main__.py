@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import delivery, imports, memory, micro, outage, pool, pool_curve, tasks, threads
+from benchmarks import calls, delivery, imports, memory, micro, outage, pool, pool_curve, tasks, threads
 from benchmarks._machine import allow_many_sockets, describe_machine, describe_moment
 from benchmarks._page import PAGE, write_page
 from benchmarks._rounds import FULL, QUICK, Effort
@@ -26,6 +26,7 @@ SUITES: dict[str, Callable[[Effort], Report]] = {
     "memory": memory.run,
     "threads": threads.run,
     "tasks": tasks.run,
+    "calls": calls.run,
     "outage": outage.run,
     "pool": pool.run,
     "pool_curve": pool_curve.run,

@@ -127,7 +127,7 @@ def row_of_redis_benchmark(place: Place, where: str, seconds: float, base: Row) 
 
 
 def tables(curve: Curve, kind: str, place: str) -> list[Table]:
-    """Throughput against bare, throughput, p99, and CPU time, each over the number of callers."""
+    """Throughput against bare, throughput, latency, and CPU time, each over the number of callers."""
     rows = [row for row in curve.rows if row.place == place]
     if not rows:
         return []
@@ -138,7 +138,11 @@ def tables(curve: Curve, kind: str, place: str) -> list[Table]:
             lambda row: 1.0 if row.contender == BASE else f"{show(row.ratio)} ({_span(row)})",
         ),
         _matrix(f"Calls per second: {kind}, server {place}", rows, lambda row: row.rate),
-        _matrix(f"p99 in ms: {kind}, server {place}", rows, lambda row: row.p99 * 1000),
+        _matrix(
+            f"Latency, p50 / p99 in ms: {kind}, server {place}",
+            rows,
+            lambda row: f"{show(row.p50 * 1000)} / {show(row.p99 * 1000)}",
+        ),
     ]
     if place == HERE:
         found.append(

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks import ROOT
 from benchmarks._rounds import Effort, show
 
 
@@ -102,7 +103,7 @@ async def _serve(host: str, port: int, seconds: float) -> None:
 def far_away(host: str, port: int, seconds: float) -> Iterator[int]:
     """The port under which the server is ``seconds`` further away."""
     command = [sys.executable, "-m", "benchmarks._delay", host, str(port), str(seconds)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         try:
             yield int(process.stdout.readline())

@@ -43,7 +43,7 @@ def resident() -> int:
 
 async def of_callers(name: str, number: int, server: EmbeddedServer) -> dict[str, Any]:
     """All callers at once, while the server is stopped."""
-    get, over = await _client(name, Place(server.port, number, deadline=60))
+    get, over = await _client(name, Place(server.port, number, deadline=60, filled=False))
     await get()
     before = resident()
     over.clear()

@@ -53,6 +53,8 @@ METHOD = """\
   at most stands below the tables.
 - **Without a server** pyperf measures, in CPU time of the process, so a neighbour who has the core does not count.
   Each pass is a process of its own; ratios are taken within a pass.
+- **More is easily added.** A contender is one file in `benchmarks/contenders/`; what it needs goes into the dependency
+  group `bench`. One that is not installed is left out, and named above.
 - Garbage collection is on, but what lived before a cell began is not walked through. Nothing passes or fails by time.
 """
 
@@ -63,6 +65,7 @@ TITLES = {
     "micro": "What takes microseconds",
     "imports": "Importing",
     "memory": "Memory",
+    "calls": "Where a GET goes",
     "pool": "The connection pool alone",
     "delivery": "Through lost connections",
 }

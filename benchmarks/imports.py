@@ -12,10 +12,11 @@ from benchmarks._rounds import Effort, Table
 from benchmarks._suite import Report
 
 REDIS = "import redis"
+PACKAGE = "import resilient_redis"
 OURS = "import redis, then ResilientRedis"
 SNIPPETS = {
     REDIS: "import redis; redis.Redis",
-    "import resilient_redis": "import redis, resilient_redis",
+    PACKAGE: "import redis, resilient_redis",
     OURS: "import redis; from resilient_redis import ResilientRedis",
     "import redis, then ResilientRedis of asyncio": "import redis; from resilient_redis.asyncio import ResilientRedis",
     "a client of redis-py made": "import redis; redis.Redis()",
@@ -28,8 +29,6 @@ SNIPPETS = {
     "import glide": "import glide",
     "import glide_sync": "import glide_sync",
 }
-ALONE = ("import coredis", "import glide", "import glide_sync")
-"""These need no redis-py."""
 
 
 def run(effort: Effort) -> Report:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks._memory_one import NOTHING, POOLS
 from benchmarks._rounds import Effort, Table
 from benchmarks._suite import Report
@@ -45,7 +46,7 @@ def _connections(rows: list[dict[str, Any]], connections: int) -> Table:
 
 def _one(kind: str, name: str, number: int) -> dict[str, Any] | None:
     command = [sys.executable, "-m", "benchmarks._memory_one", kind, name, str(number)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
     if done.returncode:
         print(f"memory of {name}: {done.stderr[-500:]}", file=sys.stderr)
         return None

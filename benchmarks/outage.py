@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from benchmarks import ROOT
 from benchmarks._outage_one import PAUSE, STEP, Plan
 from benchmarks._rounds import Effort, Table
 from benchmarks._suite import Report
@@ -74,7 +75,7 @@ def one_outage(side: str, name: str, callers: int, times: Times) -> dict[str, An
         plan = json.dumps(asdict(Plan(server.port, callers, RESET)))
         command = [sys.executable, "-m", "benchmarks._outage_one", side, name, plan]
         pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, text=True) as process:
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=complaints, text=True, cwd=ROOT) as process:
             assert process.stdout is not None
             if process.stdout.readline() != "calling\n":
                 process.wait(10)

@@ -30,6 +30,7 @@ class Place:
         reset_timeout: seconds that a circuit stays open.
         deadline: seconds for one attempt. Long where speed is measured: to open a thousand connections takes a while.
         fallback: what the callers get when nothing else helps.
+        filled: a pool that would open its connections little by little opens them at once, before anything is measured.
 
     """
 
@@ -38,6 +39,7 @@ class Place:
     reset_timeout: float = 60.0
     deadline: float = 10.0
     fallback: Any = FALLBACK
+    filled: bool = True
     host: str = "127.0.0.1"
     _shared: dict[str, Any] = field(default_factory=dict)
 

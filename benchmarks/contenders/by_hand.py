@@ -22,6 +22,11 @@ class ByHand(Wrapper):
     goes = 20
     note = "pybreaker holds its lock for the whole command, so threads wait for each other."
 
+    def missing(self, side: str) -> str | None:
+        if side == "asyncio" and not hasattr(pybreaker.CircuitBreaker, "calling"):
+            return "needs pybreaker 1.3 or later, for calling()"
+        return super().missing(side)
+
     def guard(self, function: Function, place: Place) -> Function:
         breaker, default = _breaker(place), place.fallback
 

@@ -26,6 +26,12 @@ class OursMultiplexed(OursPooled):
             return f"this version refuses strategy='multiplexed': {error}"
         return None
 
+    def fill(self, pool: Any, callers: int) -> None:
+        """One connection is enough, and the first caller opens it."""
+
+    async def afill(self, pool: Any, callers: int) -> None:
+        """The same."""
+
     def options(self, place: Place) -> dict[str, Any]:
         strategy: Any = "multiplexed"
         if place.callers > 100:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from benchmarks.contenders._base import KEY, Contender, Opened, Place
@@ -18,11 +19,25 @@ class OursPooled(Contender):
 
     def open(self, place: Place) -> Opened:
         client = ResilientRedis(**self.options(place))
-        return Opened(lambda: client.get(KEY), client.connection_pool.disconnect)
+        if place.filled:
+            self.fill(client.connection_pool, place.callers)
+        return Opened(lambda: client.get(KEY), client.close)
 
     async def aopen(self, place: Place) -> Opened:
         client = AsyncResilientRedis(**self.options(place))
-        return Opened(lambda: client.get(KEY), client.connection_pool.disconnect)
+        if place.filled:
+            await self.afill(client.connection_pool, place.callers)
+        return Opened(lambda: client.get(KEY), client.aclose)
+
+    def fill(self, pool: Any, callers: int) -> None:
+        """Open a connection for each caller: the pool dials four at once, and would be at it while it is measured."""
+        for connection in [pool.get_connection() for _ in range(callers)]:
+            pool.release(connection)
+
+    async def afill(self, pool: Any, callers: int) -> None:
+        """The same for asyncio."""
+        for connection in await asyncio.gather(*(pool.get_connection() for _ in range(callers))):
+            await pool.release(connection)
 
     def options(self, place: Place) -> dict[str, Any]:
         """As many connections as redis-py gets."""

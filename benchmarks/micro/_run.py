@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import ROOT
 from benchmarks._rounds import Effort, Table, show
 from benchmarks._suite import Report
 from benchmarks.micro import borrow, noop, packing, refused
@@ -78,7 +79,7 @@ def _one_pass(port: int, keys: list[str], output: Path, effort: Effort) -> None:
     command += ["--output", str(output)]
     if effort.quick:
         command += ["--milliseconds", "2", "--values", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"a pass of the micro benchmarks failed:\n{done.stderr[-2000:]}")
 
@@ -87,11 +88,12 @@ def _keep(outputs: list[Path]) -> None:
     """pyperf's own file of all passes: `python -m pyperf stats benchmarks/results/micro.json`."""
     import pyperf
 
+    whole, *others = [pyperf.BenchmarkSuite.load(str(output)) for output in outputs]
+    for suite in others:
+        for bench in suite.get_benchmarks():
+            whole.get_benchmark(bench.get_name()).add_runs(bench)
     RAW.parent.mkdir(exist_ok=True)
-    RAW.unlink(missing_ok=True)
-    for output in outputs:
-        for bench in pyperf.BenchmarkSuite.load(str(output)).get_benchmarks():
-            pyperf.add_runs(str(RAW), bench)
+    whole.dump(str(RAW), replace=True)
 
 
 def _rows(group: Group, passes: list[dict[str, float]]) -> list[dict[str, Any]]:

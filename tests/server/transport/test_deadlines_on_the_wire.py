@@ -290,7 +290,7 @@ async def test_of_a_pipeline_that_was_cut_short_only_a_whole_one_surely_did_not_
     face: Any, peer: Any, transaction: bool, size: int, expected: str
 ) -> None:
     port = peer(reads_slowly).port
-    client = face.client(host="127.0.0.1", port=port, policies=[Timeout(0.6)], protocol=2, socket_timeout=30)
+    client = face.client(host="127.0.0.1", port=port, policies=[Timeout(1.5)], protocol=2, socket_timeout=30)
     with client.overrides(timeout=10):
         await face.run(client.ping)
     pipe = client.pipeline(transaction=transaction)
