@@ -10,6 +10,9 @@ nox.options.error_on_missing_interpreters = False
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 LOWEST = ["redis==6.4.0", "tenacity==8.2.3", "pybreaker==1.2.0", "msgspec==0.19.0"]
+PARALLEL = ("-n", "auto", "--dist", "loadfile")
+"""A worker for each core; a file's tests stay together, for the servers that they share."""
+
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
 
@@ -17,14 +20,14 @@ GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 def tests(session: nox.Session) -> None:
     """The suite on each Python that is installed."""
     session.install(".[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(python="3.11")
 def lowest_deps(session: nox.Session) -> None:
     """The suite with the oldest packages we say we support."""
     session.install(".[test]", *LOWEST)
-    session.run("pytest", "-m", "not slow", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session(python="3.11")

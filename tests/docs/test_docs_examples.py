@@ -20,6 +20,7 @@ LAST_LINES = {
     "connection_budget.py": "the limit of 12 was kept by 3 processes, twice",
     "config_file.py": "2 problems, all told at once",
     "custom_policy.py": "refused: not_sent, reads: no calls left; not sent",
+    "from_environment.py": "REDIS_PORT: options.port: expected a whole number, got '5 thousand'",
     "forking_server.py": "100 requests over 5 connections, the parent's among them",
     "graceful_shutdown.py": "the signal was handed on; the pool is closed",
     "fallback_decorator.py": "a bug is not masked: integer division or modulo by zero",

@@ -51,11 +51,24 @@ def keys_of(server: EmbeddedServer) -> bytes:
     return server.execute("DBSIZE")
 
 
-def wait_for(path: Any, seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not path():
+def wait_for_load(server: EmbeddedServer, seconds: float) -> None:
+    """Until so long after the first GET: keys are only written before. The first fifth of a second is a warm-up."""
+    until = time.monotonic() + 20
+    while b"cmdstat_get:" not in server.execute("INFO", "commandstats"):
         assert time.monotonic() < until
         time.sleep(0.02)
+    time.sleep(seconds)
+
+
+@pytest.mark.parametrize("mode", ["--sync", "--asyncio"])
+def test_many_callers_over_one_connection(own: EmbeddedServer, mode: str) -> None:
+    words = ["--strategy", "multiplexed", "--operations", "600", "--mix", ALL, "--concurrency", "20"]
+    shown = load(own.url, mode, *words)
+    (side,) = shown["sides"]
+    assert (shown["setting"]["strategy"], side["answered"], side["failed"]) == ("multiplexed", 600, 0)
+    assert side["pool"]["lines"]["opened"] == 1
+    assert side["pool"]["dials"] < 20
+    assert keys_of(own) == b":0\r\n"
 
 
 @pytest.mark.parametrize("mode", ["--sync", "--asyncio"])
@@ -99,8 +112,7 @@ def test_ctrl_c_ends_it_with_the_figures_so_far_and_no_key_is_left(own: Embedded
         text=True,
     )
     try:
-        wait_for(lambda: keys_of(own) != b":0\r\n")
-        time.sleep(0.8)
+        wait_for_load(own, 0.8)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     finally:
@@ -112,17 +124,17 @@ def test_ctrl_c_ends_it_with_the_figures_so_far_and_no_key_is_left(own: Embedded
     assert keys_of(own) == b":0\r\n"
 
 
+@pytest.mark.parametrize("strategy", ["pooled", "multiplexed"])
 @pytest.mark.parametrize("mode", ["--sync", "--asyncio"])
-def test_a_server_that_dies_half_way_is_reported(own: EmbeddedServer, mode: str) -> None:
+def test_a_server_that_dies_half_way_is_reported(own: EmbeddedServer, mode: str, strategy: str) -> None:
     process = subprocess.Popen(
-        command("--url", own.url, mode, "--seconds", "2.5", "--json", "--concurrency", "4"),
+        command("--url", own.url, mode, "--strategy", strategy, "--seconds", "2.5", "--json", "--concurrency", "4"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        wait_for(lambda: keys_of(own) != b":0\r\n")
-        time.sleep(0.8)
+        wait_for_load(own, 0.8)
         own.kill()
         out, err = process.communicate(timeout=30)
     finally:
@@ -155,6 +167,32 @@ def test_answers_of_a_fallback_are_no_answers_of_redis(own: EmbeddedServer, tmp_
     assert side["answered"] + side["fallback"] == side["calls"] == 200
 
 
+def test_the_configuration_holds_for_ours_and_its_password_is_never_shown(tmp_path: Path) -> None:
+    config = tmp_path / "redis.toml"
+    with EmbeddedServer.start(password="hush") as server:
+        config.write_text(f'url = "{server.url}"\nstrategy = "multiplexed"\n[pool]\nmax_connections = 5\n')
+        words = ["--config", str(config), "--operations", "100", "--concurrency", "8", "--compare"]
+        shown = [
+            subprocess.run(command(*words, *more), capture_output=True, text=True, check=True, timeout=30)
+            for more in ([], ["--json"])
+        ]
+    assert not any("hush" in one.stdout + one.stderr for one in shown)
+    told = json.loads(shown[1].stdout)
+    assert (told["setting"]["strategy"], told["sides"][0]["pool"]["max"]) == ("multiplexed", 5)
+
+
+def test_a_warning_about_the_policies_is_shown_once(own: EmbeddedServer, tmp_path: Path) -> None:
+    config = tmp_path / "redis.toml"
+    config.write_text('policies = [{type = "timeout", seconds = 1}, {type = "retry"}, {type = "retry"}]\n')
+    words = ["--url", own.url, "--config", str(config), "--operations", "10"]
+    done = subprocess.run(command(*words), capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0
+    told = done.stderr.splitlines()
+    assert told
+    assert len(told) == len(set(told))
+    assert all(line.startswith("resilient-redis: warning: RR") for line in told)
+
+
 def test_a_network_that_swallows_everything_does_not_hold_it_up(own: EmbeddedServer) -> None:
     with FaultProxy(own.host, own.port) as proxy:
         process = subprocess.Popen(
@@ -164,8 +202,7 @@ def test_a_network_that_swallows_everything_does_not_hold_it_up(own: EmbeddedSer
             text=True,
         )
         try:
-            wait_for(lambda: keys_of(own) != b":0\r\n")
-            time.sleep(0.5)
+            wait_for_load(own, 0.6)
             proxy.black_hole()
             out, err = process.communicate(timeout=30)
         finally:
@@ -236,7 +273,7 @@ def test_on_a_terminal_there_is_a_progress_bar_and_no_line_is_too_long(own: Embe
     assert progress
     assert [int(share) for share in progress] == sorted(int(share) for share in progress)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-    assert max(len(line.rstrip("\r")) for line in plain.split("\n")) <= columns
+    assert max(map(len, re.split(r"[\r\n]+", plain))) <= columns
     assert "Every call was answered." in plain
 
 

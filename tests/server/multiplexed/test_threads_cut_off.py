@@ -81,6 +81,8 @@ def test_threads_killed_at_any_moment_spoil_nobodys_reply(client: ResilientRedis
                     slow.append(time.monotonic() - began)
             except AssertionError as error:
                 wrong.append(error)
+            except redis.TimeoutError as error:
+                wrong.append(error)  # nobody read for him
             except (Killed, redis.RedisError):
                 pass
 
@@ -146,6 +148,8 @@ def test_keyboard_interrupts_spoil_no_reply_of_anybody(client: ResilientRedis, k
                 check(client, kind, index)
             except AssertionError as error:
                 wrong.append(error)
+            except redis.TimeoutError as error:
+                wrong.append(error)  # nobody read for him
             except redis.RedisError:
                 pass
 
@@ -179,16 +183,16 @@ def test_a_signal_handler_may_use_the_client_it_has_interrupted(client: Resilien
 
     before = signal.signal(signal.SIGALRM, handle)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
         ends = time.monotonic() + 0.5
         number = 0
         while time.monotonic() < ends:
-            number += 1
-            check(client, "command", number)
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+            for number in range(number, number + 20):
+                check(client, "command", number)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert len(seen) > 20
+    assert len(seen) > 5
     assert set(seen) == {b"for k7"}
 
 

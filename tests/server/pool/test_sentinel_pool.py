@@ -126,7 +126,6 @@ async def test_replicas_are_dialled_for_reads(bench: Any, calm_cluster: Cluster,
     await bench.give(client.connection_pool, connection)
 
 
-@pytest.mark.slow  # fails in a whole run, passes alone: to be looked into
 async def test_policies_of_the_pool_guard_redis_pys_own_client(bench: Any, pool_class: Any) -> None:
     nobody = sentinel_of(bench, [("127.0.0.1", 1)])
     pool = bench.face.keep(pool_class(SERVICE, nobody, policies=[Fallback("?"), Retry(attempts=2)]))

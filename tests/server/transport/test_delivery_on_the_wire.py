@@ -353,7 +353,6 @@ async def test_a_lost_watch_ends_in_a_watch_error(
     await face.run(pipe.reset)
 
 
-@pytest.mark.slow  # fails in a whole run, passes alone: to be looked into
 async def test_a_watch_that_was_refused_is_repeated(face: Any, proxy: FaultProxy) -> None:
     client = face.client(proxy.url, policies=THRICE)
     proxy.reply_error("LOADING Redis is loading the dataset in memory", 2, commands=["WATCH"])

@@ -18,7 +18,7 @@ from hypothesis import strategies as some
 
 from resilient_redis.cli.check_explain import explain, explain_lines
 from resilient_redis.cli.check_json import file_data
-from resilient_redis.cli.check_results import CheckedFile, CheckedProfile
+from resilient_redis.cli.check_results import CheckedFile, CheckedProfile, check_file, exit_code
 from resilient_redis.cli.check_text import file_lines
 from resilient_redis.config import load_config
 from resilient_redis.config.lint import lint
@@ -72,7 +72,7 @@ _CONFIGURATIONS = some.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_CONFIGURATIONS, some.sampled_from([40, 41, 57, 80, 120, 200]))
 def test_whatever_loads_is_linted_and_explained_within_the_width(document: dict[str, Any], width: int) -> None:
     try:
@@ -85,6 +85,47 @@ def test_whatever_loads_is_linted_and_explained_within_the_width(document: dict[
         assert "\n" not in line
     assert file_data(checked, explained=True)["profiles"][0]["pipeline"]
     assert explain(config).worst.sends >= 1
+
+
+_WORDS = some.sampled_from(
+    [
+        "[policies]",
+        "[[policies]]",
+        "type",
+        "=",
+        '"retry"',
+        "url",
+        "profiles",
+        "[profiles.a]",
+        "{",
+        "}",
+        "\n",
+        "5",
+        ":",
+        "-",
+        "\t",
+    ]
+)
+_CONTENTS = some.one_of(
+    some.binary(max_size=60), some.lists(_WORDS, max_size=25).map(lambda words: " ".join(words).encode())
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    _CONTENTS,
+    some.sampled_from(["c.toml", "c.json", "c.yaml", "pyproject.toml", "c.txt"]),
+    some.sampled_from([None, "a"]),
+)
+def test_any_file_is_checked_or_refused_and_never_a_traceback(
+    tmp_path: Path, content: bytes, name: str, profile: str | None
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    checked = check_file(str(file), profile)
+    assert bool(checked.errors) or checked.profiles
+    assert exit_code([checked], strict=False) in (0, 1, 2)
+    assert all("\n" not in line for line, _ in file_lines(checked, 80, explained=True))
 
 
 def test_a_narrow_pipeline_stays_narrow() -> None:

@@ -179,6 +179,24 @@ def test_a_variable_is_named_as_the_origin(capsys: pytest.CaptureFixture[str], m
     assert settings["pool.fifo"] == ("False", "default")
 
 
+def test_a_url_on_the_command_line_wins_and_a_reference_need_not_be_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('url = "env:NOT_THERE"\n[profiles.a]\nurl = "redis://other"\n')
+    assert check(capsys, str(file))[0] == exits.FAILED
+    code, shown = check(capsys, str(file), "--url", "redis://ada:hunter2@here", "--explain")
+    assert code == exits.OK
+    assert shown.count("  url = 'redis://***@here'") == 2
+    assert "--url" in shown
+    assert "RESILIENT_REDIS__URL" not in shown
+
+
+def test_a_url_that_is_none_is_64(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-config", "check_sound.toml", "--url", "reds://h"]) == exits.USAGE
+    assert 'did you mean "redis://"' in capsys.readouterr().err
+
+
 def test_fallbacks_of_single_commands_are_in_the_pipeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "c.toml"
     file.write_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
@@ -62,9 +63,9 @@ _resilient_redis() {
                     _arguments \
                         '(-h --help)-h[show this help message and exit]' \
                         '(-h --help)--help[show this help message and exit]' \
-                        '--level[it'\''s \[the\] level\: least]:NAME:(error warning)' \
-                        '--out[where to]:FILE:_files' \
-                        '*--skip[a code, of check]:CODE:' \
+                        '--level=[it'\''s \[the\] level\: least]:NAME:(error warning)' \
+                        '--out=[where to]:FILE:_files' \
+                        '*--skip=[a code, of check]:CODE:' \
                         '*:FILE:_files'
                     ;;
                 shell)
@@ -107,7 +108,7 @@ def test_fish_golden() -> None:
 def ask_bash(script: str, line: str, folder: Path) -> list[str]:
     """What bash would offer at the end of a line; words are parted as its readline parts them."""
     assert BASH is not None
-    words = line.replace("=", " = ").split(" ")
+    words = line.replace("=", " = ").removesuffix(" ").split(" ") if "=" in line else line.split(" ")
     asked = f"""{script}
 compopt() {{ echo "compopt $*"; }}
 COMP_WORDS=({" ".join(repr(word) for word in words)})
@@ -197,6 +198,28 @@ def test_the_shell_itself_can_read_the_script(shell: str, tmp_path: Path) -> Non
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("resilient-redis ch", ["check"]),
+        ("resilient-redis check --level ", ["error", "warning"]),
+        ("resilient-redis check --level=w", ["--level=warning"]),
+        ("resilient-redis check --skip ", []),
+        ("resilient-redis check --out a", ["a-file"]),
+        ("resilient-redis shell ", ["bash", "zsh"]),
+    ],
+)
+def test_what_fish_offers(line: str, offered: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    asked = f"{fish(shapes())}\ncomplete -C '{line}'"
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    told = subprocess.run(
+        ["fish", "-c", asked], capture_output=True, text=True, check=True, timeout=20, cwd=tmp_path, env=environment
+    )
+    assert [word.partition("\t")[0] for word in told.stdout.splitlines()] == offered
+
+
 @needs_bash
 def test_tab_in_a_real_terminal(tmp_path: Path) -> None:
     """As a user does: the line in ~/.bashrc, then a few letters and the tab key."""
@@ -218,6 +241,10 @@ def test_tab_in_a_real_terminal(tmp_path: Path) -> None:
         read_until(ours, lambda shown: "ready> " in shown)
         os.write(ours, b"resilient-redis load\t--strat\tm\t")
         read_until(ours, lambda shown: "resilient-redis load-test --strategy multiplexed" in shown)
+        os.write(ours, b"\x15resilient-redis load-test --strategy=p\t")
+        read_until(ours, lambda shown: "--strategy=pooled" in shown)
+        os.write(ours, b"\x15resilient-redis load-test --strategy=\t\t")
+        read_until(ours, lambda shown: re.search(r"multiplexed +pooled", shown) is not None)
     finally:
         os.close(ours)
         process.kill()

@@ -9,7 +9,7 @@ import pytest
 
 from resilient_redis.cli import exits
 from resilient_redis.cli.doctor.asking import Clock, Facts
-from resilient_redis.cli.doctor.examine import CHECKS, judge_facts
+from resilient_redis.cli.doctor.checks import CHECKS, judge_facts
 from resilient_redis.cli.doctor.line import Line, Report, worst
 from resilient_redis.cli.doctor.settings import Settings
 from resilient_redis.cli.doctor.show import show_end, show_line
@@ -21,6 +21,7 @@ SETTINGS = Settings(
     patience=Patience(connect=1.0, read=1.0, attempt=0.25, idle=60.0, validate=15.0, keepalive=True),
     each=18,
     workers=13,
+    budget=None,
     password=True,
     protocol=None,
 )
@@ -71,8 +72,8 @@ ok       role           master, 1 replica
 ok       persistence    AOF
 ok       memory         300 MB of 1 GB used (29%), then allkeys-lru
 warning  clients        200 of 250 are connected (80%)
-                        > see who they are: resilient-redis top, or CLIENT LIST; close leaks
-                          before raising maxclients
+                        > see who they are: resilient-redis top, or CLIENT LIST; close
+                          leaks before raising maxclients
 ok       timeouts       connect 1 s, reply 0.25 s; the server closes no idle ones
 ok       keepalive      client: on; server: every 300 s
 ok       latency        p50 0.30 ms, p99 0.30 ms, jitter 0.00 ms (200 PINGs)

@@ -62,8 +62,8 @@ COMPARED = LoadResult(
 )
 
 HEADER = """\
-resilient-redis load-test: localhost:6379, 16 threads, 10 s, get=80,set=20,
-values of 100 bytes; Ctrl-C ends it early
+resilient-redis load-test: localhost:6379, 16 threads, pooled, 10 s,
+get=80,set=20, values of 100 bytes; Ctrl-C ends it early
 policies: retry > circuit_breaker > timeout"""
 
 SUMMARY_AT_80 = """
@@ -96,7 +96,7 @@ CircuitOpenError  not_sent  40
 failed calls took 1 ms (p50), 1 ms at most
 
 pool: 16 of 100 connections open; 2,000 leases, 16 waits (longest 12.3 ms), 0
-  timeouts, 16 dials, 3 failed dials, 2 closed
+  timeouts, 16 dials (3 failed), 2 closed
 circuit 'circuit_breaker': closed, opened 1 time
 
 Look at this: 40 of 2,040 calls failed."""
@@ -139,7 +139,7 @@ how long answers took: redis-py
 
 pool: 16 of 100 connections open; 2,000
   leases, 16 waits (longest 12.3 ms), 0
-  timeouts, 16 dials, 3 failed dials, 2
+  timeouts, 16 dials (3 failed), 2
   closed
 
 resilient_redis answered 2.00 times as
@@ -172,6 +172,12 @@ def test_a_comparison_on_a_narrow_terminal() -> None:
     assert text_of(COMPARED, 40) == COMPARED_AT_40
 
 
+def test_shared_connections_are_told_where_there_are_any() -> None:
+    lines = {"connected": 1, "wanted": 1, "opened": 3, "refused": 4, "ends": {"lost": 2}}
+    text = text_of(LoadResult(SETTING, (replace(OURS, pool={**POOL, "lines": lines}),)), 200)
+    assert "shared connections: 1 of 1; 3 opened, 2 ended, 4 commands refused" in text
+
+
 def test_the_ratio_is_taken_round_by_round() -> None:
     ours = [Point(1.0, 0.5, 100, 0, 0), Point(2.0, 0.5, 10, 0, 0), Point(3.0, 0.5, 300, 0, 0)]
     bare = [Point(1.0, 0.5, 50, 0, 0), Point(2.0, 0.5, 20, 0, 0), Point(3.0, 0.5, 100, 0, 0)]
@@ -201,6 +207,37 @@ def test_the_exit_code(changes: dict[str, Any], code: int, says: str) -> None:
     assert result.exit_code == code
     assert says in " ".join(text_of(result).split())
     assert result.as_dict()["exit_code"] == code
+
+
+JSON_OF_A_SIDE = {
+    "name": "resilient_redis",
+    "seconds": 2.0,
+    "calls": 3,
+    "answered": 1,
+    "fallback": 1,
+    "failed": 1,
+    "waiting": 0,
+    "per_second": 1.0,
+    "errors": [{"error": "CircuitOpenError", "delivery": "not_sent", "count": 1}],
+    "latency_ms": {
+        **{"mean": 1.5, "p50": 1.0076, "p90": 2.0, "p95": 2.0, "p99": 2.0, "p99.9": 2.0, "max": 2.0},
+    },
+    "failed_latency_ms": {
+        **{"mean": 0.5, "p50": 0.5, "p90": 0.5, "p95": 0.5, "p99": 0.5, "p99.9": 0.5, "max": 0.5},
+    },
+    "histogram_ms": [[0.999424, 1.007616, 1], [1.998848, 2.015232, 1]],
+    "over_time": [{"at": 2.0, "seconds": 2.0, "answered": 1, "stood_in": 1, "failed": 1, "per_second": 1.0}],
+    "pool": None,
+    "breakers": {},
+}
+
+
+def test_json_of_a_side() -> None:
+    made = Tally()
+    made.answer(0.001)
+    made.answer(0.002, stood_in=True)
+    made.fail(0.0005, CircuitOpenError("open"))
+    assert SideResult("resilient_redis", 2.0, made, points=[Point(2.0, 2.0, 1, 1, 1)]).as_dict() == JSON_OF_A_SIDE
 
 
 def test_json_has_every_figure() -> None:
@@ -243,6 +280,13 @@ def test_the_picture_is_an_svg_without_anything_active() -> None:
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert "<&>, 16 threads, get=80,set=20" in texts
     assert {"resilient_redis", "redis-py"} <= set(texts)
+
+
+def test_failed_calls_are_a_broken_line() -> None:
+    def broken(result: LoadResult) -> int:
+        return chart.svg(chart.panels(result)).count("stroke-dasharray")
+
+    assert (broken(COMPARED), broken(RESULT)) == (0, 1)
 
 
 def test_a_run_without_an_answer_can_be_drawn() -> None:

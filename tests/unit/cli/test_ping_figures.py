@@ -24,7 +24,7 @@ def figures() -> Figures:
 TEXT = """\
 103 sent, 101 answered, 2 failed, 1 connection opened
 min 1.00 ms  mean 2.27 ms  p50 1.50 ms  p90 1.92 ms  p99 2.00 ms  max 80.0 ms
-      1 to 2      ms     100  ###########################################
+      1 to 2      ms     100  #############################################
       2 to 5      ms       0
       5 to 10     ms       0
      10 to 20     ms       0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from resilient_redis import ResilientRedis
 from resilient_redis.cli.output import Paint
@@ -189,6 +192,12 @@ def test_an_old_server_s_short_answer_will_do() -> None:
     assert (old.id, old.name, old.age, old.library) == (5, "", 0.0, "")
 
 
+@pytest.mark.parametrize("figure", ["inf", "nan", "1e999", 10**400, -(10**400), [1], None])
+def test_a_figure_that_is_none_counts_as_nothing(figure: Any) -> None:
+    wild = Client.of({"id": figure, "age": figure, "omem": figure})
+    assert (wild.id, wild.age, wild.omem) == (0, 0.0, 0.0)
+
+
 def test_foreign_words_cannot_rule_the_terminal() -> None:
     wild = Client.of({"id": "1", "name": "a\x1b[2J\r\nb", "cmd": "\x07get"})
     assert "\x1b" not in wild.name + wild.command
@@ -232,6 +241,8 @@ ENTRY = {
     "breakers": {"main": "open", "other": {"state": "closed", "retry_after": None}},
 }
 ILL = read({"pools": [ENTRY]}, 10.0)
+HEALTH = ["status", "usage", "reasons", "advice"]
+ENTRY_OF_CLIENT = ["id", "name", "addr", "laddr", "user", "db", "age", "idle", "cmd", "omem", "lib-name", "lib-ver"]
 
 POOL_AT_80 = """\
 http://app:8000/redis
@@ -250,6 +261,13 @@ circuit 'main' is open: the server cannot be reached or fails, and is not asked
 def test_a_process_s_pools_and_circuits() -> None:
     lines = service.lines_of(ILL, None, address="http://app:8000/redis", width=80, paint=PLAIN)
     assert "\n".join(lines) == POOL_AT_80
+
+
+def test_shared_connections_are_shown_where_there_are_any() -> None:
+    lines = {"connected": 1, "wanted": 2, "in_flight": 17, "unsent": 3, "refused": 0, "opened": 1, "ends": {}}
+    sample = read({"stats": {**STATS, "lines": lines}}, 0.0)
+    text = "\n".join(service.lines_of(sample, None, address="u", width=200, paint=PLAIN))
+    assert "shared 1 of 2   17 in flight   3 unsent   0 refused" in text
 
 
 def test_pool_rates_are_of_the_time_between_two_samples() -> None:
@@ -276,6 +294,79 @@ def test_one_entry_or_many(data: Any) -> None:
 def test_what_is_no_pool_is_told(data: Any) -> None:
     with pytest.raises(ShapeError, match="expected"):
         read(data, 0.0)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from([*STATS, "lines"]), JSON), st.dictionaries(st.sampled_from(HEALTH), JSON), JSON)
+def test_any_json_is_shown_or_refused(stats: Any, health: Any, other: Any) -> None:
+    """Nothing that an endpoint can answer is a traceback."""
+    for data in (
+        other,
+        {"pools": other},
+        {"stats": {**STATS, **stats}, "health": health, "breakers": other},
+        {"stats": {**STATS, **stats}, "health": {**ENTRY["health"], **health}, "breakers": {"a": other}},
+    ):
+        try:
+            sample = read(data, 1.0)
+        except ShapeError:
+            continue
+        lines = service.lines_of(sample, ILL, address="u", width=60, paint=PLAIN)
+        assert all(line.isprintable() and len(line) <= 60 for line in lines)
+        json.dumps(sample.as_dict(ILL))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(st.sampled_from(ENTRY_OF_CLIENT), st.text(max_size=12) | st.integers())))
+def test_any_client_list_is_shown(entries: list[dict[str, Any]]) -> None:
+    sample = ServerSample(1.0, INFO, [Client.of(entry) for entry in entries])
+    for sort in SORTS:
+        assert all(len(line) <= 60 for line in shown(sample, SAMPLE, 60, sort=sort).splitlines())
+        json.dumps(sample.as_dict(SAMPLE, sort))
+
+
+SERVER_JSON = {
+    "server": {name: INFO[name] for name in INFO if name != "unknown"},
+    "per_second": dict.fromkeys(
+        [
+            *("total_commands_processed", "total_net_input_bytes", "total_net_output_bytes", "keyspace_hits"),
+            *("keyspace_misses", "evicted_keys", "expired_keys", "rejected_connections", "total_error_replies"),
+        ]
+    ),
+    "names": {"worker": {"clients": 1, "busy": 0, "oldest": 1100.0, "idlest": 2.0, "omem": 0.0}},
+    "clients": [
+        {
+            "id": 11,
+            "name": "worker",
+            "address": "10.0.0.11:50000",
+            "user": "default",
+            "db": 0,
+            "age": 1100.0,
+            "idle": 2.0,
+            "command": "blpop",
+            "omem": 0.0,
+            "library": "redis-py 8.1.0",
+        }
+    ],
+    "unseen": [],
+}
+
+
+def test_json_of_a_server() -> None:
+    assert replace(SAMPLE, clients=CLIENTS[3:]).as_dict(None, "idle") == SERVER_JSON
+
+
+def test_json_of_a_process() -> None:
+    rates = dict.fromkeys(["borrows", "waits", "timeouts", "dials", "dial_failures"])
+    breakers = {"main": "open", "other": "closed"}
+    told = {"stats": STATS, "health": ENTRY["health"], "breakers": breakers, "per_second": rates}
+    assert ILL.as_dict(None) == {"pools": [told]}
 
 
 def test_a_process_without_pools() -> None:

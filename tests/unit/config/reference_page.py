@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from resilient_redis.config.lint_finding import CODES, LEVELS
@@ -17,7 +18,7 @@ _HEAD = """\
 Every key of a configuration file, made from the code (`resilient-redis schema` prints the same for editors).
 A *duration* is seconds as a number, or text with a unit: `"250ms"`, `"1.5s"`, `"2m"`, `"1h"`.
 Where *reference* is said, the value may stand elsewhere: `"env:NAME"` is a variable, `"file:PATH"` a file.
-TOML has no null: leave the key out.
+Where *null* is said, JSON and YAML may write it, for what is `None` in code; TOML has none.
 """
 
 _TABLES = {
@@ -87,7 +88,7 @@ def _type(value: Schema) -> str:
     if "enum" in value:
         return ", ".join(f"`{json.dumps(one)}`" for one in value["enum"] if one is not None)
     if "anyOf" in value:
-        return " or ".join(dict.fromkeys(_type(option) for option in value["anyOf"]))
+        return _or(_type(option) for option in value["anyOf"])
     kinds = value.get("type", "any")
     kinds = [kinds] if isinstance(kinds, str) else kinds
     words = {
@@ -97,7 +98,14 @@ def _type(value: Schema) -> str:
         "string": "text",
         "boolean": "true or false",
     }
-    return " or ".join(words.get(kind, kind) for kind in kinds if kind != "null") or "null"
+    return _or(words.get(kind, kind) for kind in kinds)
+
+
+def _or(kinds: Iterable[str]) -> str:
+    """A table or list that is null is one that is left out; elsewhere null may mean something."""
+    found = list(dict.fromkeys(kinds))
+    left_out = {"table", "list"} & set(found)
+    return " or ".join(kind for kind in found if kind != "null" or not left_out)
 
 
 _LINT_HEAD = """\

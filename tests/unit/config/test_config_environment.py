@@ -142,6 +142,17 @@ def test_the_client_leads_where_the_nearest_source_says(cls: Any, file: str) -> 
     assert leads_to(url="redis://code:7/7", username=None)["host"] == "code"
 
 
+@pytest.mark.parametrize(
+    ("url", "db", "left"),
+    [("redis://url/0", 7, "redis://url"), ("redis://url/3", 3, "redis://url/3"), ("redis://url", 7, "redis://url")],
+)
+def test_database_0_in_a_url_takes_no_profile_its_database(file: str, url: str, db: int, left: str) -> None:
+    environ = {"REDIS_URL": url}
+    assert load_config(file, profile="other", environ=environ).url == left
+    client = resilient_redis.ResilientRedis.from_config(file, profile="other", environ=environ)
+    assert client.connection_pool.connection_kwargs["db"] == db
+
+
 @pytest.mark.parametrize("cls", BOTH)
 def test_from_env_alone_is_enough(cls: Any) -> None:
     client = cls.from_env(environ={"REDIS_HOST": "db", "REDIS_COMMAND_TIMEOUT": "250", f"{N}POOL__MIN_IDLE": "2"})
@@ -238,6 +249,14 @@ def test_a_variable_may_lead_to_a_secret(in_a_folder: Path) -> None:
     assert load_config(environ={"REDIS_PASSWORD": "file:secret"}).options == {"password": "hunter2"}
 
 
+def test_a_reference_looks_among_the_variables_that_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {"options": {"password": "env:SECRET"}}
+    assert load_config(document, environ={"SECRET": "given"}).options == {"password": "given"}
+    monkeypatch.setenv("SECRET", "of the process")
+    assert load_config(document).options == {"password": "of the process"}
+    assert load_config(document, environ={}).options == {"password": "of the process"}
+
+
 # --- what is wrong ----------------------------------------------------------------------------------------------
 
 
@@ -287,7 +306,7 @@ def test_a_variable_may_lead_to_a_secret(in_a_folder: Path) -> None:
         (
             f"{N}POLICIES__5__ATTEMPTS",
             "1",
-            "policies[5].attempts: there are 2 of them here, counted from 0; give the whole list as JSON",
+            "policies[5].attempts: there are 2 of them, counted from 0; give the whole list as JSON",
         ),
         (
             f"{N}POLICIES__0__ON",

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 from bad_inputs import RETRY, SAME_IN_ALL, SCHEMES, TOP
+from bad_tables import SAME_IN_ALL_TABLES
 
+from resilient_redis import listeners
 from resilient_redis.config import load_config
 from resilient_redis.errors import ConfigError
 
@@ -29,6 +31,25 @@ def test_one_problem(kind: str, text: str, line: int, message: str, problems_of:
     Path(f"redis.{kind}").write_text(text, encoding="utf-8")
     expected = f"redis.{kind}:{line}: {message}"
     assert problems_of(f"redis.{kind}") == (expected,)
+
+
+_EACH_TABLE = [
+    pytest.param(kind, *case[2 + index], case[1], id=f"{case[0]}-{kind}")
+    for case in SAME_IN_ALL_TABLES
+    for index, kind in enumerate(_FORMATS)
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "line", "message"), _EACH_TABLE)
+def test_one_problem_in_another_table(
+    kind: str, text: str, line: int, message: str, problems_of: Problems, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "_registered", {"bad_tables.heard": print})
+    Path(f"redis.{kind}").write_text(text, encoding="utf-8")
+    told = problems_of(f"redis.{kind}")
+    assert len(told) == 1
+    # Which waits there are is a matter of tenacity's version.
+    assert told[0].partition(" (known: wait_")[0] == f"redis.{kind}:{line}: {message}"
 
 
 ALL_AT_ONCE = """\

@@ -149,6 +149,12 @@ RULE_TABLE: list[tuple[str, Setup, str, Setup]] = [
         "whoever stands in between",
         setup(T, options={"ssl_cert_reqs": "required"}),
     ),
+    (
+        "RR213",
+        setup(T, multiplexed=True, options={"health_check_interval": 30}),
+        "health_check_interval is set",
+        setup(T, multiplexed=True, options={"health_check_interval": 0}),
+    ),
     ("RR298", setup(T, lint=LintSection(silence={"RR777": "why"})), "no code RR777", setup(T)),
     ("RR299", setup(T, lint=LintSection(silence={"RR208": "why"})), "RR208 finds nothing here", setup(T)),
 ]

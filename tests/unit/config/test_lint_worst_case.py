@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 import tenacity
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from resilient_redis import Bulkhead, CircuitBreaker, Fallback, ResiliencePipeline, Retry, Timeout
+from resilient_redis.config.lint_tenacity import longest_wait, most_attempts
 from resilient_redis.config.lint_worst_case import longest_waits, worst_case
 from resilient_redis.pipeline.scope import open_scope
 from resilient_redis.policies.base import Policy
@@ -30,7 +32,12 @@ TABLE: list[tuple[list[Policy], float, float]] = [
     ([Bulkhead(1, max_waiting=5, max_wait=2), Timeout(1)], 1, 3),
     ([Timeout(1), Bulkhead(1, max_waiting=5, max_wait=2)], 1, 1),
     ([Retry(stop=tenacity.stop_after_delay(1)), Timeout(1)], math.inf, math.inf),
-    ([Retry(wait=tenacity.wait_fixed(1)), Timeout(1)], 3, 6),
+    ([Retry(wait=tenacity.wait_fixed(1)), Timeout(1)], 3, 5),
+    ([Retry(wait=tenacity.wait_fixed(1), total_time=2), Timeout(1)], 3, 3),
+    ([Retry(wait=lambda state: 1.0), Timeout(1)], 3, 6),
+    ([Retry(stop=tenacity.stop_after_attempt(4)), Timeout(1)], 4, 4.175),
+    ([Retry(stop=tenacity.stop_after_attempt(4), attempts=2), Timeout(1)], 2, 2.025),
+    ([Retry(attempts=10**9), Timeout(1)], 10**9, 6),
 ]
 
 
@@ -72,6 +79,40 @@ def test_the_waits_are_the_upper_bounds_of_the_backoff(attempts: int, initial: f
     assert longest_waits(Retry(attempts=attempts, wait_initial=initial, wait_max=longest)) == pytest.approx(drawn)
 
 
+_FEW = some.floats(0, 3)
+_GROWING = {"max": some.floats(0, 9), "exp_base": some.floats(1, 3)}
+_WAITS = some.recursive(
+    some.one_of(
+        some.builds(tenacity.wait_fixed, _FEW),
+        some.builds(lambda low, more: tenacity.wait_random(low, low + more), _FEW, _FEW),
+        some.builds(tenacity.wait_incrementing, some.floats(-1, 2), some.floats(-1, 2), _FEW),
+        some.builds(tenacity.wait_exponential, multiplier=_FEW, min=_FEW, **_GROWING),
+        some.builds(tenacity.wait_random_exponential, multiplier=_FEW, **_GROWING),
+        some.builds(tenacity.wait_exponential_jitter, jitter=_FEW, **_GROWING),
+        some.just(tenacity.wait_none()),
+    ),
+    lambda inner: some.one_of(
+        some.builds(tenacity.wait_combine, inner, inner), some.builds(tenacity.wait_chain, inner, inner)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_WAITS, some.integers(1, 1200))
+def test_no_wait_of_tenacity_s_is_longer_than_its_bound(wait: Any, attempt: int) -> None:
+    bound = longest_wait(wait, attempt)
+    state = tenacity.RetryCallState(None, None, (), {})  # type: ignore[arg-type]
+    state.attempt_number = attempt
+    assert bound < math.inf
+    assert all(float(wait(state)) <= bound * (1 + 1e-9) + 1e-9 for _ in range(5))
+
+
+def test_what_is_not_known_has_no_bound() -> None:
+    assert longest_wait(lambda state: 1.0, 1) == most_attempts(tenacity.stop_after_delay(3)) == math.inf
+    assert most_attempts(tenacity.stop_all(tenacity.stop_after_attempt(2), tenacity.stop_after_attempt(5))) == 5
+
+
 _LAYERS = some.lists(
     some.one_of(
         some.builds(Timeout, some.floats(0.05, 5)),
@@ -80,6 +121,13 @@ _LAYERS = some.lists(
             attempts=some.integers(1, 4),
             wait_initial=some.floats(0, 0.5),
             wait_max=some.floats(0.5, 1),
+            total_time=some.one_of(some.floats(0.1, 20), some.just(math.inf)),
+            on=some.just(OSError),
+        ),
+        some.builds(
+            Retry,
+            wait=_WAITS,
+            stop=some.integers(1, 4).map(tenacity.stop_after_attempt),
             total_time=some.one_of(some.floats(0.1, 20), some.just(math.inf)),
             on=some.just(OSError),
         ),
