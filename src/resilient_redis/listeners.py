@@ -9,6 +9,7 @@ Another package offers one through the entry-point group ``resilient_redis.liste
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from typing import cast
 
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Listener
@@ -79,6 +80,6 @@ def _load(entry: EntryPoint) -> Listener:
         ) from error
     if not callable(loaded) or isinstance(loaded, type):
         raise ConfigError(f"listener {entry.name!r}: {entry.value!r} is no function of one event")
-    listener: Listener = loaded
+    listener = cast(Listener, loaded)
     _loaded[entry.name] = listener
     return listener

@@ -10,6 +10,7 @@ from resilient_redis.cli.check_text import file_lines
 from resilient_redis.cli.common import add_output_options
 from resilient_redis.cli.output import Output
 from resilient_redis.cli.parsing import Parser, UsageError
+from resilient_redis.config.urls import url_problem
 
 _EPILOG = """\
 Without --profile the top level and every profile are looked at. Variables of
@@ -33,6 +34,7 @@ def add_arguments(parser: Parser) -> None:
     parser.epilog = _EPILOG
     parser.add_argument("files", nargs="*", metavar="FILE", help="TOML, JSON, YAML, or a pyproject.toml")
     parser.add_argument("--config", metavar="FILE", help="one more file")
+    parser.add_argument("--url", metavar="URL", help="the server, instead of the file's; nothing is asked of it")
     parser.add_argument("--profile", metavar="NAME", help="look at this profile only")
     parser.add_argument(
         "--explain", action="store_true", help="show each value with its origin, the pipeline, the worst case"
@@ -46,7 +48,10 @@ def run(arguments: Any) -> int:
     names = [*arguments.files, *([arguments.config] if arguments.config else [])]
     if not names:
         raise UsageError("which file? write: resilient-redis check-config redis.toml")
-    files = [check_file(name, arguments.profile) for name in names]
+    problem = None if arguments.url is None else url_problem(arguments.url)
+    if problem is not None:
+        raise UsageError(f"--url: {problem}")
+    files = [check_file(name, arguments.profile, arguments.url) for name in names]
     code = exit_code(files, strict=arguments.strict)
     out = Output.of(arguments)
     if out.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from resilient_redis.config import ResilienceConfig, load_config
 from resilient_redis.config.document import read_document
 from resilient_redis.config.lint import Report, lint
 from resilient_redis.config.lint_finding import LEVELS, Finding
+from resilient_redis.config.origins import Origin
 from resilient_redis.config.sections import OWN_KEYS
 from resilient_redis.errors import ConfigError
 
@@ -55,8 +57,14 @@ class CheckedFile:
         return refused + sum(finding.level == level for finding, _ in self.findings())
 
 
-def check_file(file: str, profile: str | None) -> CheckedFile:
-    """Load a file as each of its profiles, or as the one that is meant, and look at what comes of it. Never raises."""
+def check_file(file: str, profile: str | None, url: str | None = None) -> CheckedFile:
+    """Load a file as each of its profiles, or as the one that is meant, and look at what comes of it. Never raises.
+
+    Args:
+        file: its name.
+        profile: the only profile to look at; ``None`` for the top level and all.
+        url: wins over the file's and over variables; ``None`` for neither.
+    """
     try:
         names = [profile] if profile is not None else _profiles(file)
     except ConfigError as error:
@@ -65,12 +73,23 @@ def check_file(file: str, profile: str | None) -> CheckedFile:
     checked = []
     for name in names:
         try:
-            config = load_config(file, profile=name)
+            config = _load(file, name, url)
         except ConfigError as error:
             errors.update(dict.fromkeys(error.problems))
         else:
             checked.append(CheckedProfile(name, config, lint(config)))
     return CheckedFile(file, tuple(errors), _without_needed_silence(checked, all_of_it=profile is None and not errors))
+
+
+def _load(file: str, profile: str | None, url: str | None) -> ResilienceConfig:
+    if url is None:
+        return load_config(file, profile=profile)
+    config = load_config(file, profile=profile, environ={**os.environ, _URL: url})
+    return replace(config, origins={**config.origins, "url": Origin("variable", "--url")})
+
+
+_URL = "RESILIENT_REDIS__URL"
+"""The variable that wins over all others, so that a reference in the file need not lead anywhere."""
 
 
 def _without_needed_silence(checked: Sequence[CheckedProfile], *, all_of_it: bool) -> tuple[CheckedProfile, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import sys
@@ -12,6 +13,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import redis
+import redis.connection
+import redis.exceptions as rx
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -19,15 +22,19 @@ import resilient_redis.asyncio
 from resilient_redis import ResilientRedis
 from resilient_redis.cli.exits import CommandError
 from resilient_redis.cli.output import Output
-from resilient_redis.cli.parsing import Parser, UsageError
+from resilient_redis.cli.parsing import Parser, UsageError, meant
 from resilient_redis.config import ResilienceConfig, load_config
+from resilient_redis.config.options import option_names
 from resilient_redis.config.problems import mask_text
 from resilient_redis.config.urls import url_problem
 from resilient_redis.errors import ConfigError
 from resilient_redis.pipeline.classify import advice_for
+from resilient_redis.pool.options import POOL_FIELDS
 
 _NEVER_ENDLESS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 """Seconds, where the user says nothing: redis-py 6 and 7 would wait for ever."""
+
+_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(.*)'")
 
 DEFAULT_URL = "redis://localhost:6379/0"
 
@@ -78,7 +85,9 @@ class Target:
                 raise UsageError(f"--url: {problem}")
         alone = url is not None and source is None and profile is None
         config = None if alone else load_config(source, profile=profile)
-        return cls(url, config, source, profile)
+        found = cls(url, config, source, profile)
+        _ = found.connection_kwargs  # what is wrong with an option is told now, and not by the first connection
+        return found
 
     @property
     def full_url(self) -> str | None:
@@ -109,7 +118,7 @@ class Target:
         host = self.connection_kwargs.get("host", "localhost")
         try:
             found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
-        except (OSError, UnicodeError):
+        except (OSError, ValueError):
             return False
         return all(address == "::1" or address.startswith("127.") for address in found)
 
@@ -118,8 +127,8 @@ class Target:
         options = {**_NEVER_ENDLESS, **self.options, "retry": Retry(NoBackoff(), 0), **more}
         url = self.full_url
         if url is None and {"host", "unix_socket_path"} & options.keys():
-            return _usable(lambda: redis.Redis(**options).connection_pool)
-        return _usable(lambda: redis.ConnectionPool.from_url(url or DEFAULT_URL, **options))
+            return _usable(lambda: _tried(redis.Redis(**options).connection_pool))
+        return _usable(lambda: _tried(_pool_from_url(url or DEFAULT_URL, options)))
 
     def bare(self, **more: Any) -> redis.Redis:
         """redis-py's client without retries and policies; the caller closes it."""
@@ -127,26 +136,49 @@ class Target:
         client.auto_close_connection_pool = True
         return client
 
-    def client(self, **more: Any) -> ResilientRedis:
-        """The client that a service would have, policies and all; ``more`` wins. The caller closes it."""
-        made: ResilientRedis = self._make(ResilientRedis, more)
+    def client(self, *, tell: bool = True, **more: Any) -> ResilientRedis:
+        """The client that a service would have, policies and all; ``more`` wins. The caller closes it.
+
+        ``tell``: warnings about the policies' order become lines on stderr.
+        """
+        made: ResilientRedis = self._make(ResilientRedis, more, tell)
         return made
 
-    def async_client(self, **more: Any) -> resilient_redis.asyncio.ResilientRedis:
+    def async_client(self, *, tell: bool = True, **more: Any) -> resilient_redis.asyncio.ResilientRedis:
         """As `client`, for asyncio."""
-        made: resilient_redis.asyncio.ResilientRedis = self._make(resilient_redis.asyncio.ResilientRedis, more)
+        made: resilient_redis.asyncio.ResilientRedis = self._make(resilient_redis.asyncio.ResilientRedis, more, tell)
         return made
 
-    def _make(self, client: Any, more: dict[str, Any]) -> Any:
+    def _make(self, client: Any, more: dict[str, Any], tell: bool) -> Any:
         if self.config is None:
-            return _usable(lambda: client.from_url(self.url, **more))
+            return _usable(lambda: client.from_url(self.url, **more), tell)
         given = more if self.url is None else {"url": self.url, **more}
         if self.source is None:
-            return _usable(lambda: client.from_env(profile=self.profile, **given))
-        return _usable(lambda: client.from_config(self.source, profile=self.profile, **given))
+            return _usable(lambda: client.from_env(profile=self.profile, **given), tell)
+        return _usable(lambda: client.from_config(self.source, profile=self.profile, **given), tell)
 
 
-def _usable(make: Callable[[], _Made]) -> _Made:
+def _pool_from_url(url: str, options: dict[str, Any]) -> redis.ConnectionPool:
+    """As redis-py's ``from_url``, without what a URL may say of our own pool."""
+    parse: Any = redis.connection.parse_url
+    said = {name: value for name, value in parse(url).items() if name not in POOL_FIELDS}
+    return redis.ConnectionPool(**{**options, **said})
+
+
+def _tried(pool: redis.ConnectionPool) -> redis.ConnectionPool:
+    # redis-py looks at the options only when it makes the first connection.
+    pool.connection_class(**pool.connection_kwargs)
+    return pool
+
+
+def _problem(error: Exception) -> str:
+    unknown = _UNKNOWN_OPTION.search(str(error))
+    if unknown is None:
+        return mask_text(str(error))
+    return f"unknown option {unknown[1]!r}{meant(unknown[1], option_names())}"
+
+
+def _usable(make: Callable[[], _Made], tell: bool = True) -> _Made:
     """What is wrong with values is the user's to mend, whoever notices; warnings become lines on stderr."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -154,9 +186,9 @@ def _usable(make: Callable[[], _Made]) -> _Made:
             made = make()
         except ConfigError:
             raise
-        except (ValueError, TypeError, redis.RedisError) as error:
-            raise UsageError(f"the URL or an option of it cannot be used: {mask_text(str(error))}") from None
-    for warning in caught:
+        except (ValueError, TypeError, NameError, redis.RedisError) as error:  # NameError: redis-py 6's, of a protocol
+            raise UsageError(f"the URL or an option of it cannot be used: {_problem(error)}") from None
+    for warning in caught if tell else ():
         print(f"resilient-redis: warning: {warning.message}", file=sys.stderr)
     return made
 
@@ -172,6 +204,8 @@ def in_words(error: BaseException, address: str = "") -> str:
     for kinds, text in _WORDS:
         if any(isinstance(cause, kinds) for cause in found):
             return f"{start}{text}"
+    if isinstance(error, _LOGIN_ERRORS):
+        return f"{start}{'; '.join(login_problem(str(error)))}"
     told = mask_text(str(error)).rstrip(".") or type(error).__name__
     advice = advice_for(error) if isinstance(error, Exception) else ()
     return f"{start}{'; '.join((told, *advice))}"
@@ -184,6 +218,26 @@ _WORDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
     (ConnectionRefusedError, "nothing listens there; start the server, or check host and port"),
     ((redis.TimeoutError, TimeoutError), "no answer in time; check the network, firewalls, and the server's load"),
 )
+
+
+def login_problem(message: str) -> tuple[str, str]:
+    """What an error of the login means, and what to do.
+
+    >>> login_problem("Authentication required.")[0]
+    'the server wants a password, and none was given'
+    """
+    if "WRONGPASS" in message or "invalid" in message.lower():
+        return "user name and password do not fit", "check both, and ACL LIST on the server"
+    if "without any password" in message:
+        return (
+            "a password was sent, and the server has none",
+            "leave the password out, or set requirepass on the server",
+        )
+    remedy = "give password= (and username=), REDIS_PASSWORD, or a URL with one"
+    return "the server wants a password, and none was given", remedy
+
+
+_LOGIN_ERRORS = (rx.AuthenticationError, rx.AuthorizationError)
 
 
 def causes(error: BaseException | None) -> list[BaseException]:
@@ -204,4 +258,5 @@ __all__ = [
     "add_target_options",
     "causes",
     "in_words",
+    "login_problem",
 ]

@@ -128,7 +128,8 @@ def _zsh_options(options: Iterable[Option], indent: int) -> str:
     for option in options:
         for flag in option.flags:
             others = "" if option.repeats or len(option.flags) == 1 else f"({' '.join(option.flags)})"
-            start = f"{'*' if option.repeats else others}{flag}[{_zsh_escaped(option.purpose)}]"
+            joined = "=" if option.takes_value and flag.startswith("--") else ""  # --option value, or --option=value
+            start = f"{'*' if option.repeats else others}{flag}{joined}[{_zsh_escaped(option.purpose)}]"
             value = f":{_zsh_escaped(option.value)}:{_zsh_action(option)}" if option.takes_value else ""
             specs.append(" " * indent + _quoted(start + value))
     return " \\\n".join(specs)

@@ -73,8 +73,8 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]], width: int
         width: of the whole.
         right: the numbers of the columns that stand at the right, from 0: ``"12"``.
 
-    >>> table_lines(["name", "says"], [["a", "some words that wrap"]], 20)
-    ['name  says', 'a     some words', '      that wrap']
+    >>> table_lines(["name", "says"], [["a", "some words that wrap into lines"]], 30)
+    ['name  says', 'a     some words that wrap', '      into lines']
     """
     every = [*([header] if header else []), *rows]
     if not every:

@@ -44,13 +44,19 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: a word is unknown, or a value is wrong.
         """
+        # First, for argparse would miss the option that was mistyped instead.
+        for word in words[: words.index("--") if "--" in words else None]:
+            if word.startswith("--") and word.split("=", 1)[0] not in self._option_string_actions:
+                raise self._unknown(word)
         values, left = self.parse_known_args(words)
         if left:
-            given = left[0].split("=", 1)[0]
-            what = "option" if given.startswith("-") else "argument"
-            known = self._option_string_actions
-            raise UsageError(f"unknown {what} {given!r}{meant(given, known)}", self.format_usage())
+            raise self._unknown(left[0])
         return values
+
+    def _unknown(self, word: str) -> UsageError:
+        given = word.split("=", 1)[0]
+        what = "option" if given.startswith("-") else "argument"
+        return UsageError(f"unknown {what} {given!r}{meant(given, self._option_string_actions)}", self.format_usage())
 
 
 def meant(given: str, known: Iterable[str]) -> str:

@@ -86,8 +86,7 @@ class _Pinger:
             return self._failed(error)
         try:
             return self._over(connection)
-        except (redis.RedisError, OSError) as error:
-            connection.disconnect()
+        except (redis.RedisError, OSError) as error:  # redis-py has closed it, unless the server answered
             return self._failed(error)
         finally:
             self._pool.release(connection)

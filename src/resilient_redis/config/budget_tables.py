@@ -142,12 +142,18 @@ def default_path(address: str) -> str:
     """Where the processes of one user on this host meet: a directory that nobody else can write to.
 
     Raises:
-        ConfigError: the directory is there, but belongs to somebody else.
+        ConfigError: the directory cannot be made, or others can write to it.
     """
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = os.path.join(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"resilient-redis-{user}")
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    found = os.lstat(folder)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        found = os.lstat(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"budget.path: {folder} cannot be made ({error.strerror}); give a path in a directory of your own",
+            field="budget.path",
+        ) from None
     if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o022):
         raise ConfigError(
             f"budget.path: {folder} can be written to by others; give a path in a directory of your own",

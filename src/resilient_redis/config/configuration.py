@@ -8,13 +8,13 @@ from typing import Any
 
 import redis
 
+from resilient_redis.config.address import for_client
 from resilient_redis.config.budget_tables import BudgetConfig, make_all
 from resilient_redis.config.dumping import to_document
 from resilient_redis.config.explain import settings_of
 from resilient_redis.config.lint_section import LintSection
 from resilient_redis.config.origins import Origin, Setting, show_value
 from resilient_redis.config.problems import mask_text
-from resilient_redis.config.urls import without
 from resilient_redis.events import Listener
 from resilient_redis.policies.base import Policy
 from resilient_redis.pool.budgets.base import Budget
@@ -44,7 +44,7 @@ class ResilienceConfig:
     >>> from resilient_redis.config import load_config
     >>> config = load_config({"url": "redis://:secret@db/0", "options": {"password": "x", "db": 1}}, environ={})
     >>> config  # doctest: +NORMALIZE_WHITESPACE
-    ResilienceConfig(url='redis://***@db/0', options={'password': '***', 'db': 1}, policies=None,
+    ResilienceConfig(url='redis://***@db', options={'password': '***', 'db': 1}, policies=None,
                      profile=None, source='config')
     >>> str(config.origins["options.db"])
     'config'
@@ -71,7 +71,7 @@ class ResilienceConfig:
             "profile": self.profile,
             "source": self.source,
         }
-        usual = {"pool": {}, "strategy": None, "budgets": (), "commands": {}, "listeners": ()}
+        usual: dict[str, Any] = {"pool": {}, "strategy": None, "budgets": (), "commands": {}, "listeners": ()}
         for name, nothing in usual.items():
             if getattr(self, name) != nothing:
                 shown[name] = getattr(self, name)
@@ -124,7 +124,8 @@ class ResilienceConfig:
         if self.budgets and "budget" not in code:
             arguments["budget"] = self._budget()
         arguments.update(code)
-        return _with_url(arguments.pop("url", None), self.url, arguments, code)
+        made: dict[str, Any] = for_client(arguments.pop("url", None), self.url, arguments, code)
+        return made
 
     def _budget(self) -> Budget | None:
         address = str(self.options.get("host") or self.options.get("unix_socket_path") or "localhost")
@@ -136,26 +137,9 @@ class ResilienceConfig:
         """A client of redis-py's, for budgets that ask the server: one connection, short timeouts, no retries."""
         options = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0, **self.options, "max_connections": 1}
         options.pop("single_connection_client", None)
-        arguments = _with_url(None, self.url, options, {})
+        arguments = for_client(None, self.url, options, {})
         url = arguments.pop("url", None)
         return redis.Redis(**arguments) if url is None else redis.Redis.from_url(url, **arguments)
-
-
-def _with_url(
-    given: str | None, configured: str | None, arguments: dict[str, Any], code: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The arguments for ``from_url``, which lets the URL win; so what code says is taken out of a configured one."""
-    url = given if given is not None else configured
-    if url is not None and given is None and code.keys() & {"host", "port", "db", "username", "password"}:
-        url = without(url, code)
-    if url is None:
-        return arguments
-    has_tls = arguments.pop("ssl", None)
-    if url.startswith("redis://") and has_tls:
-        url = f"rediss://{url.partition('://')[2]}"
-    if not url.startswith("rediss://"):
-        arguments = {name: value for name, value in arguments.items() if not name.startswith("ssl_")}
-    return {"url": url, **arguments}
 
 
 class _Masked(dict[str, Any]):

@@ -8,7 +8,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,12 +41,14 @@ class Document:
         root: where that table stands in the file: ``("tool", "resilient_redis")`` in a pyproject.toml.
         folder: what relative ``file:`` references start from.
         problems: what is wrong so far; the readers add to it.
+        environ: the variables that references may name.
     """
 
     data: dict[str, Any]
     root: Path
     folder: str
     problems: Problems
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 def empty_document() -> Document:

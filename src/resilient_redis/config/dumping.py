@@ -54,8 +54,8 @@ def _listener(listener: Any) -> str:
     name = name_of(listener)
     if name is None:
         raise ConfigError(
-            f"listeners: only code can hold {getattr(listener, '__qualname__', type(listener).__name__)}; give it a name "
-            "with register_listener",
+            f"listeners: only code can hold {getattr(listener, '__qualname__', type(listener).__name__)}; "
+            "give it a name with register_listener",
             field="listeners",
         )
     return name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ LAYERS = (NESTED, GUIDE, URL)
 """Nearest first."""
 
 _MOST_PARTS = 12
+_INDEX = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,10 @@ def _read_nested(name: str, text: str, found: Environment, document: Document) -
         problems.variables[(NESTED, *path)] = name
         problems.add((NESTED, *path), f"looks like JSON, but is none: {show(text, path)}")
         return
-    if path[0] == "profiles" and len(path) > 2:
+    if len(path) > 2 and path[0] == "profiles":
         problems.variables[(*document.root, *path)] = name
         overlay(document.data, path, plain(value, (*document.root, *path), problems), document.root, problems)
-    elif path[0] == "policies" and len(path) > 1:
+    elif len(path) > 1 and path[0] == "policies":
         problems.variables[(NESTED, *path)] = name
         found.patches.append((path, plain(value, (NESTED, *path), problems), name))
     else:
@@ -97,7 +99,7 @@ def _path(parts: list[str], data: dict[str, Any]) -> Path:
     path: Path = ()
     known: Any = data
     for part in parts:
-        if part.isdecimal() and (isinstance(known, list) or (path and path[-1] == "policies")):
+        if _INDEX.fullmatch(part) and (isinstance(known, list) or (path and path[-1] == "policies")):
             index = int(part)
             path = (*path, index)
             known = known[index] if isinstance(known, list) and index < len(known) else None
@@ -136,23 +138,25 @@ def overlay(table: Any, path: Path, value: Any, root: Path, problems: Problems) 
         root: where ``table`` stands, for messages.
         problems: the place of a list that is not there is a problem.
     """
-    holder = table
+    holder: Any = table
+    key: Any
     for place, key in enumerate(path):
         if not _fits(holder, key):
-            message = (
-                f"there are {len(holder)} of them here, counted from 0; give the whole list as JSON"
-                if isinstance(holder, list)
-                else "there is no list here; give the whole list as JSON"
-            )
-            problems.add((*root, *path), message)
+            there = f"there are {len(holder)} of them, counted from 0" if isinstance(holder, list) else "no list here"
+            problems.add((*root, *path), f"{there}; give the whole list as JSON")
             return
         if place == len(path) - 1:
             holder[key] = value
             return
-        inner = holder.get(key) if isinstance(holder, dict) else holder[key]
-        if not isinstance(inner, (dict, list)):
-            inner = holder[key] = {}
-        holder = inner
+        _descend(holder, key)
+        holder = holder[key]
+
+
+def _descend(holder: Any, key: Any) -> None:
+    """Have a table or list at ``key``."""
+    there = holder.get(key) if isinstance(holder, dict) else holder[key]
+    if not isinstance(there, (dict, list)):
+        holder[key] = {}
 
 
 def _fits(holder: Any, key: str | int) -> bool:

@@ -43,7 +43,7 @@ def _places(merged: Merged, shared: Shared) -> Iterator[tuple[Path, Path]]:
         for key, (place, _) in table.items():
             yield (name, key), place
     yield from _budget_places(merged, shared)
-    yield from _policy_places(merged)
+    yield from _policy_places(merged, shared)
     for (command, key), place in merged.command_places.items():
         yield ("commands", command, key), place
     for index, _ in enumerate(merged.listeners or ()):
@@ -59,16 +59,20 @@ def _budget_places(merged: Merged, shared: Shared) -> Iterator[tuple[Path, Path]
             yield (*path, key), place
 
 
-def _policy_places(merged: Merged) -> Iterator[tuple[Path, Path]]:
+def _policy_places(merged: Merged, shared: Shared) -> Iterator[tuple[Path, Path]]:
     section = merged.policies_section
-    tables = section.table.get("policies") if section is not None else ()
-    for index, table in enumerate(tables or ()):
-        assert section is not None
+    if section is None:
+        return
+    tables: list[dict[str, Any]] = section.table["policies"]
+    for index, table in enumerate(tables):
         here: Path = (*section.path, "policies", index)
         yield ("policies", index), here
+        name: Any = table.get("use") if table.get("type") in (None, "circuit_breaker") else None
+        for key in shared.table.get(name, {}) if name is not None else ():
+            yield ("policies", index, key), (*shared.path, name, key)
         for key in table:
             yield ("policies", index, key), (*here, key)
-    if section is not None and not tables:
+    if not tables:
         yield ("policies",), (*section.path, "policies")
 
 
@@ -93,9 +97,10 @@ def _values(config: ResilienceConfig) -> Iterator[tuple[Path, Any]]:
         yield ("url",), config.url
     yield from _option_values(config)
     yield from _strategy_values(config)
-    pool = PoolOptions(
-        **{key: value for key, value in config.pool.items() if value is not None or key != "max_connections"}
-    )
+    given: dict[str, Any] = dict(config.pool)
+    if given.get("max_connections") is None:
+        given.pop("max_connections", None)
+    pool = PoolOptions(**given)
     for field in dataclasses.fields(pool):
         if field.name != "budget":
             yield ("pool", field.name), getattr(pool, field.name)

@@ -89,6 +89,7 @@ RULES: tuple[Rule, ...] = (
     lint_surroundings.blocking_command_under_a_deadline,
     lint_surroundings.min_idle_above_the_maximum,
     lint_policies.tls_trusts_anybody,
+    lint_surroundings.nothing_can_be_shared,
 )
 
 

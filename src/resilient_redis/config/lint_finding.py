@@ -46,6 +46,7 @@ CODES: dict[str, Code] = {
     "RR210": Code("warning", "a blocking command under a deadline"),
     "RR211": Code("error", "min_idle above max_connections"),
     "RR212": Code("warning", "TLS that trusts anybody"),
+    "RR213": Code("warning", "a multiplexed strategy that cannot share"),
     "RR298": Code("info", "a silenced code that does not exist"),
     "RR299": Code("info", "a silenced code that finds nothing"),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from resilient_redis.config.lint_finding import Finding
 from resilient_redis.config.lint_setup import Setup
-from resilient_redis.config.lint_worst_case import longest_waits, worst_case
+from resilient_redis.config.lint_worst_case import longest_waits, most_tries, worst_case
 from resilient_redis.durations import parse_duration, show_duration
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.breaker import CircuitBreaker
@@ -29,14 +29,12 @@ def attempts_beyond_the_deadline(setup: Setup) -> Iterator[Finding]:
     for index, policy in _given(setup, Retry):
         inside = worst_case(setup.policies[index + 1 :], setup.exchange).seconds
         outside = [outer._seconds for outer in setup.policies[:index] if isinstance(outer, Timeout)]
-        if policy._attempts <= 1 or math.isinf(policy._attempts) or math.isinf(inside):
+        attempts, waits = most_tries(policy), longest_waits(policy)
+        if attempts <= 1 or math.isinf(attempts * inside + waits):
             continue
-        waits = longest_waits(policy)
-        whole = policy._attempts * inside + waits
+        whole = attempts * inside + waits
         last = whole - inside
-        sum_up = f"{policy._attempts:g} x {show_duration(inside)}" + (
-            f" + {show_duration(waits)} of waits" if waits else ""
-        )
+        sum_up = f"{attempts:g} x {show_duration(inside)}" + (f" + {show_duration(waits)} of waits" if waits else "")
         if outside and inside <= min(outside) < whole:  # an inner one that is longer has a code of its own
             yield Finding(
                 "RR201",
@@ -90,7 +88,7 @@ def minimum_never_reached(setup: Setup) -> Iterator[Finding]:
         if rate is None or policy.failure_rate is None or policy.window_time is None:
             continue
         window = parse_duration(policy.window_time)
-        repeats = math.prod(outer._attempts for outer in setup.policies[:index] if isinstance(outer, Retry))
+        repeats = math.prod(most_tries(outer) for outer in setup.policies[:index] if isinstance(outer, Retry))
         most = rate * window * repeats
         if most < policy.minimum_calls:
             yield Finding(
@@ -105,7 +103,7 @@ def minimum_never_reached(setup: Setup) -> Iterator[Finding]:
 def waits_without_chance(setup: Setup) -> Iterator[Finding]:
     """RR207."""
     for index, policy in _given(setup, Retry):
-        if policy._attempts <= 1:
+        if most_tries(policy) <= 1:
             continue
         if policy.wait is not None and not _by_chance(policy.wait):
             what, place = f"{type(policy.wait).__name__} waits equally long everywhere", "wait"
@@ -138,7 +136,7 @@ def fallback_for_writes(setup: Setup) -> Iterator[Finding]:
 def accumulating_commands_repeated(setup: Setup) -> Iterator[Finding]:
     """RR209."""
     for index, policy in _given(setup, Retry):
-        if policy.repeat == "always" and policy._attempts > 1:
+        if policy.repeat == "always" and most_tries(policy) > 1:
             yield Finding(
                 "RR209",
                 f"policies[{index}].repeat",

@@ -14,6 +14,7 @@ from resilient_redis.config.lint_setup import Setup
 from resilient_redis.config.problems import show_path
 from resilient_redis.durations import parse_duration, show_duration
 from resilient_redis.policies.bulkhead import Bulkhead
+from resilient_redis.transport.multiplexed.options import why_not
 
 
 def bulkhead_larger_than_the_pool(setup: Setup) -> Iterator[Finding]:
@@ -98,6 +99,18 @@ def accumulating_commands_repeated_by_a_glob(setup: Setup) -> Iterator[Finding]:
                 f"{fitting[0]} fits {name}: after a lost reply it runs again, and may have run twice then.",
                 "name the commands for which twice does no harm, one by one.",
             )
+
+
+def nothing_can_be_shared(setup: Setup) -> Iterator[Finding]:
+    """RR213. The client does not fail for it: it borrows connections as without the strategy, and says so."""
+    cause = why_not(setup.options) if setup.multiplexed else None
+    if cause is not None:
+        yield Finding(
+            "RR213",
+            "strategy",
+            f"{cause}: so no connection is shared, and each call borrows one of its own.",
+            'take that away, or write strategy = "pooled", which is what happens.',
+        )
 
 
 def _adds_up(row: Row) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resilient_redis.config.lint_tenacity import longest_wait, most_attempts
 from resilient_redis.durations import parse_duration, show_duration
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.bulkhead import Bulkhead
@@ -55,13 +56,28 @@ def worst_case(policies: Sequence[Policy], exchange: float) -> WorstCase:
     return worst
 
 
+def most_tries(policy: Retry) -> float:
+    """The most attempts of a retry, by its number and by a tenacity ``stop``; ``inf`` for no limit."""
+    return policy._attempts if policy.stop is None else min(policy._attempts, most_attempts(policy.stop))
+
+
 def longest_waits(policy: Retry) -> float:
-    """The sum of the longest waits between all attempts, in seconds; 0 for a tenacity wait, which cannot be asked."""
-    if policy.wait is not None or math.isinf(policy._attempts):
-        return 0.0
-    # The exponent is capped as in `full_jitter`; no stack that anybody writes gets there.
-    bounds = (policy._wait_initial * 2.0 ** min(made, 62) for made in range(min(int(policy._attempts) - 1, 1000)))
-    return math.fsum(min(policy._wait_max, bound) for bound in bounds)
+    """The sum of the longest waits between all attempts, in seconds; ``inf`` if there is no limit."""
+    tries = most_tries(policy)
+    if tries > _MOST_COUNTED:
+        return math.inf
+    return math.fsum(_longest_wait(policy, made) for made in range(1, int(tries)))
+
+
+_MOST_COUNTED = 10_000
+"""Waits that are summed up; beyond it nobody wants to know."""
+
+
+def _longest_wait(policy: Retry, made: int) -> float:
+    if policy.wait is not None:
+        return longest_wait(policy.wait, made)
+    # The exponent is capped as in `full_jitter`.
+    return min(policy._wait_max, policy._wait_initial * 2.0 ** min(made - 1, 62))
 
 
 def _around(policy: Policy, inner: WorstCase) -> WorstCase:
@@ -89,13 +105,12 @@ def _bulkhead(policy: Bulkhead, inner: WorstCase) -> WorstCase:
 
 
 def _retry(policy: Retry, inner: WorstCase) -> WorstCase:
-    attempts, waits = policy._attempts, longest_waits(policy)
+    attempts, waits = most_tries(policy), longest_waits(policy)
     sends, seconds = attempts * inner.sends, attempts * inner.seconds + waits
     step = f"{policy.label}: {_count(attempts)} x {_show(inner.seconds)}"
-    if policy.wait is not None:
+    if math.isinf(waits) and policy.wait is not None:
         step += f" + waits by {type(policy.wait).__name__}"
-        seconds = math.inf
-    elif waits:
+    elif waits and not math.isinf(waits):
         step += f" + waits of {show_duration(waits)}"
     # No attempt begins after total_time; the last one may take its whole time.
     latest = policy._total_time + inner.seconds

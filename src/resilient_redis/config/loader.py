@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from typing import Any
 
+from resilient_redis.config.address import settle
 from resilient_redis.config.budget_tables import build_budgets
 from resilient_redis.config.command_tables import check_rules
 from resilient_redis.config.configuration import ResilienceConfig
@@ -25,7 +27,7 @@ from resilient_redis.config.problems import Fault, Path
 from resilient_redis.config.references import follow, is_reference
 from resilient_redis.config.sections import Section, Sections, chain_of, choose, read_section, read_sections
 from resilient_redis.config.strategy_table import build_strategy
-from resilient_redis.config.urls import url_problem, without
+from resilient_redis.config.urls import url_problem
 from resilient_redis.errors import ConfigError
 
 
@@ -45,7 +47,8 @@ def load_config(
             ``RESILIENT_REDIS_CONFIG`` names, if it is set.
         profile: the profile to use. Left out: the top level; if that gives nothing, the profile called
             ``default`` or the only one. With ``RESILIENT_REDIS_CONFIG``, ``RESILIENT_REDIS_PROFILE`` may name it.
-        environ: the variables; ``None`` for those of the process, ``{}`` for none.
+        environ: the variables; ``None`` for those of the process, ``{}`` for none. A reference such as
+            ``env:REDIS_PASSWORD`` in the document is looked up here, then in the process.
 
     Raises:
         ConfigError: one or more things are wrong; ``problems`` has one line for each, with file and line, or the
@@ -71,6 +74,7 @@ def load_config(
         if source is not None and profile is None:
             profile = variables.get(PROFILE_VARIABLE) or None
     document = empty_document() if source is None else read_document(source)
+    document = dataclasses.replace(document, environ={**os.environ, **variables})
     found = read_environment(variables, document)
     sections = read_sections(document)
     chosen = None if source is None and profile is None else _choose(sections, profile, document)
@@ -110,9 +114,9 @@ def _build(
         check_rules(merged.commands, merged.policies, merged.command_places, problems)
     problems.stop_if_any()
     multiplexed = {name: value for name, (_, value) in merged.multiplexed.items()}
-    if url is not None:
-        nearer = [name for name in options if merged.depths[name] < merged.url_depth]
-        url = without(url, nearer)
+    below = merged.url_depth if url is not None else merged.depths.get("unix_socket_path", 0)
+    url = settle(url, options, [name for name in options if merged.depths[name] < below])
+    merged = dataclasses.replace(merged, options={name: merged.options[name] for name in options})
     return ResilienceConfig(
         url=url,
         options=options,
@@ -164,7 +168,7 @@ def _follow_option(name: str, path: Path, value: Any, document: Document) -> Any
 
 def _follow(reference: str, path: Path, document: Document) -> str | None:
     try:
-        return follow(reference, document.folder)
+        return follow(reference, document.folder, document.environ)
     except Fault as fault:
         document.problems.add(path, fault.message)
         return None

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 import redis
 
-from resilient_redis.config.convert import convert, duration_problem, expectation, is_duration
+from resilient_redis.config.convert import convert, duration_problem, expectation
+from resilient_redis.config.from_text import is_duration
 from resilient_redis.config.option_objects import OBJECTS_BY_NAME, UnknownNameError
 from resilient_redis.config.problems import Path, Problems, show, unknown
 from resilient_redis.config.references import is_reference

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from resilient_redis.config.document import read_text
@@ -20,29 +21,30 @@ def is_reference(value: Any) -> bool:
     return isinstance(value, str) and value.startswith(("env:", "file:"))
 
 
-def follow(reference: str, folder: str) -> str:
+def follow(reference: str, folder: str, environ: Mapping[str, str]) -> str:
     """The text that ``reference`` leads to, without the white space around it.
 
     Args:
         reference: ``env:NAME`` or ``file:PATH``.
         folder: what a relative path starts from.
+        environ: the variables.
 
     Raises:
         Fault: there is none; the message names the variable or file.
     """
     kind, _, where = reference.partition(":")
-    return _from_environment(where) if kind == "env" else _from_file(where, folder)
+    return _from_environment(where, environ) if kind == "env" else _from_file(where, folder)
 
 
-def _from_environment(name: str) -> str:
+def _from_environment(name: str, environ: Mapping[str, str]) -> str:
     if not name:
         raise Fault('names no variable; write "env:NAME"')
     try:
-        value = os.environ.get(name)
+        value = environ.get(name)
     except ValueError:
         value = None
     if value is None:
-        near = suggest(name, os.environ)
+        near = suggest(name, environ)
         hint = "" if near is None else f"; did you mean {quoted(near)}?"
         raise Fault(f"the environment variable {_bare(name)} is not set{hint}")
     return value.strip()

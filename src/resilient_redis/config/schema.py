@@ -32,6 +32,7 @@ from resilient_redis.errors import ConfigError
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.breaker import CircuitBreaker
 from resilient_redis.policies.registry import BUILT_IN, policy_type, policy_type_names
+from resilient_redis.policies.retry import Retry
 from resilient_redis.pool.budgets import HostBudget, RedisBudget, ServerObserver, StaticBudget
 from resilient_redis.pool.options import PoolOptions
 from resilient_redis.transport.multiplexed.options import Multiplexed
@@ -216,7 +217,29 @@ def _policy(policy: type[Policy]) -> Schema:
 
 
 def _policy_fields(policy: type[Policy]) -> tuple[Schema, list[str]]:
-    return struct_fields(policy.Spec, field_texts(policy))
+    properties, required = struct_fields(policy.Spec, field_texts(policy))
+    if policy is Retry:
+        for kind in ("wait", "stop"):
+            properties[kind] |= _tenacity(kind)
+    return properties, required
+
+
+def _tenacity(kind: str) -> Schema:
+    """A table with the name of one of tenacity's objects; which there are depends on the installed version."""
+    name: Schema = {"type": "string", "pattern": f"^{kind}_"}
+    described = {
+        **name,
+        "description": f"The name of one of tenacity's {kind}_* objects; the other keys are its arguments.",
+    }
+    one: Schema = {"type": "object", "properties": {"type": described}, "required": ["type"]}
+    many: Schema = {"type": "array", "items": one, "minItems": 1}
+    return {"anyOf": [one, many, name, {"type": "null"}], "examples": _EXAMPLES[kind]}
+
+
+_EXAMPLES = {
+    "wait": [{"type": "wait_random_exponential", "multiplier": "25ms", "max": "500ms"}],
+    "stop": [{"type": "stop_after_delay", "max_delay": "2s"}],
+}
 
 
 def _use_breaker() -> Schema:

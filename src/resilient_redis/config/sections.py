@@ -28,10 +28,19 @@ PROFILE_KEYS = ("extends", "lint")
 
 @dataclass(frozen=True)
 class Shared:
-    """What the profiles share by name."""
+    """What the profiles share by name.
+
+    Attributes:
+        breakers: circuits.
+        budgets: the keys of budgets, each with its place.
+        path: where ``[breakers]`` stands.
+        table: what was read of it.
+    """
 
     breakers: dict[str, Policy] = field(default_factory=dict)
     budgets: dict[str, Fields] = field(default_factory=dict)
+    path: Path = ()
+    table: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,12 @@ class Sections:
 def read_sections(document: Document) -> Sections:
     """Check the whole document, the profiles that are not asked for too."""
     data, root, problems = document.data, document.root, document.problems
+    breakers = data.get("breakers")
     shared = Shared(
-        read_breakers(data.get("breakers"), (*root, "breakers"), problems),
+        read_breakers(breakers, (*root, "breakers"), problems),
         read_shared_budgets(data.get("budgets"), (*root, "budgets"), problems),
+        (*root, "breakers"),
+        breakers if isinstance(breakers, dict) else {},
     )
     top = read_section(data, root, problems, shared, extra=TOP_KEYS)
     profiles = {}

@@ -16,13 +16,25 @@ from weakref import WeakValueDictionary
 
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Event, Events
-from resilient_redis.pool.budgets.base import Budget
 from resilient_redis.policies.base import Layer, Policy, Runtime
+from resilient_redis.pool.budgets.base import Budget
 
-_lock = threading.RLock()
-_budgets: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
-_definitions: dict[tuple[str, str], Any] = {}
-_layers: WeakValueDictionary[tuple[str, str, int], Layer] = WeakValueDictionary()
+
+class _Known:
+    """What there is in this process. A budget or layer that nobody uses any more is forgotten."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.budgets: WeakValueDictionary[tuple[str, str], Any] = WeakValueDictionary()
+        self.definitions: dict[tuple[str, str], Any] = {}
+        self.layers: WeakValueDictionary[tuple[str, str, int], Layer] = WeakValueDictionary()
+
+    def after_fork(self) -> None:
+        """In a child process: the lock may be held by a thread that does not exist here."""
+        self.lock = threading.RLock()
+
+
+_known = _Known()
 
 
 def shared_budget(source: str, name: str, definition: Any, make: Callable[[], Budget]) -> Budget:
@@ -32,12 +44,12 @@ def shared_budget(source: str, name: str, definition: Any, make: Callable[[], Bu
         ConfigError: it is in use with other numbers.
     """
     key = (_place(source), name)
-    with _lock:
-        found: Any = _budgets.get(key)
+    with _known.lock:
+        found: Any = _known.budgets.get(key)
         if found is None:
-            found = _budgets[key] = make()
-            _definitions[key] = definition
-        elif _definitions[key] != definition:
+            found = _known.budgets[key] = make()
+            _known.definitions[key] = definition
+        elif _known.definitions[key] != definition:
             raise ConfigError(
                 f"budgets.{name}: is in use in this process with other numbers; give the new one another name, or "
                 "close the clients that use the old one",
@@ -56,17 +68,12 @@ def share(policy: Policy, source: str, name: str) -> Policy:
 
 def _bind(policy: Policy, key: tuple[str, str], runtime: Runtime) -> Layer:
     where = (*key, id(runtime.clock))
-    with _lock:
-        layer = _layers.get(where)
-        if layer is None:
+    with _known.lock:
+        layer = _known.layers.get(where)
+        if layer is None or layer.policy != policy:
+            # The newest definition wins; whoever has the old one keeps it until the file is loaded again there.
             layer = type(policy).bind(policy, Runtime(runtime.clock, runtime.rng, Events()))
-            _layers[where] = layer
-        elif layer.policy != policy:
-            raise ConfigError(
-                f"breakers.{key[1]}: is in use in this process as ({layer.policy.describe()}), now as "
-                f"({policy.describe()}); give the new one another name, or close the clients that use the old one",
-                field=f"breakers.{key[1]}",
-            )
+            _known.layers[where] = layer
         layer.runtime.events.add(_Passing(runtime.events))
         return layer
 
@@ -93,10 +100,5 @@ def _place(source: str) -> str:
     return os.path.abspath(source) if os.path.exists(source) else source
 
 
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.RLock()
-
-
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_known.after_fork)

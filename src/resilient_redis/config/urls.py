@@ -36,6 +36,16 @@ def url_problem(url: str) -> str | None:
     return None
 
 
+def names_database_0(url: str) -> bool:
+    """Does it end in ``/0``, which is what redis-py takes without that, too?
+
+    >>> names_database_0("redis://db:6379/0"), names_database_0("redis://db:6379/1"), names_database_0("redis://db")
+    (True, False, False)
+    """
+    parts = urlsplit(url)
+    return parts.scheme != "unix" and parts.path.strip("/") == "0"
+
+
 def without(url: str, names: Iterable[str]) -> str | None:
     """``url`` without what ``names`` say, which is given otherwise; ``None`` if nothing is left that leads anywhere.
 

@@ -86,8 +86,9 @@ def parse_commands(commands: Commands) -> Rules:
     """
     from resilient_redis.pipeline.pipeline import check_overrides
 
-    if not isinstance(commands, Mapping):
-        parse_marks(commands)  # says what is wrong
+    told: Any = commands
+    if not isinstance(told, Mapping):
+        parse_marks(told)  # says what is wrong
     marks: dict[str, str] = {}
     fallbacks: dict[str, Any] = {}
     numbers: dict[str, Mapping[str, Any]] = {}

@@ -121,7 +121,7 @@ def _value(key: str, value: Any, field: str) -> Any:
 def _make(cls: Callable[..., Any], arguments: dict[str, Any], what: str, field: str) -> Any:
     try:
         return cls(**arguments)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - tenacity does not say what it may raise
         raise ConfigError(f"{what} does not take that ({error})", field=field) from None
 
 

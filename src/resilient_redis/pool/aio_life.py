@@ -14,7 +14,7 @@ from resilient_redis.events import logger
 from resilient_redis.pool import fork, leaks
 from resilient_redis.pool.aio_redis_side import SameLayout, cut_off, let_the_loop_close
 from resilient_redis.pool.face import check_bounds
-from resilient_redis.pool.life import WarmUp
+from resilient_redis.pool.life import UPKEEP_DIALS, WarmUp
 
 
 class Life(SameLayout):
@@ -45,6 +45,11 @@ class Life(SameLayout):
         2
         """
         seconds = parse_duration(timeout, "timeout")
+        self._ledger.resting = False
+        return await self._warm(seconds)
+
+    async def _warm(self, seconds: float) -> WarmUp:
+        """The same for upkeep: it stops where the pool is disconnected meanwhile."""
         if asyncio.get_running_loop() is not self._loop:
             self._enter_loop()  # type: ignore[attr-defined]
         opened: list[int] = []
@@ -82,8 +87,7 @@ class Life(SameLayout):
         self._step(self._ledger.maintain)  # type: ignore[attr-defined]
         self._bury_the_dead()
         leaks.report(self, self._now())  # type: ignore[attr-defined]
-        if not self._ledger.resting:
-            await self.warm_up()
+        await self._warm(UPKEEP_DIALS)
 
     async def keep_budget(self) -> None:
         """Renew the share of this process, and close what it has too much."""

@@ -145,7 +145,9 @@ class Ledger(Books):
 
     def reserve_spare(self, now: float) -> Slot | None:
         """A slot to dial for, so that ``least`` connections are idle; ``None``: there are enough, or now is no time."""
-        if self.state != "open" or self.pace.left(now) > 0 or self._covered() >= self._wanted() or self._room() <= 0:
+        if self.state != "open" or self.resting or self.pace.left(now) > 0:
+            return None
+        if self._covered() >= self._wanted() or self._room() <= 0:
             return None
         return self._new_slot(None, now)
 

@@ -38,6 +38,10 @@ class WarmUp:
         return self.idle >= self.wanted
 
 
+UPKEEP_DIALS = 5.0
+"""Seconds that one round of upkeep may take to keep ``min_idle`` connections open."""
+
+
 class Life:
     """Mixin of `ResilientConnectionPool`."""
 
@@ -62,8 +66,14 @@ class Life:
         ...         pool.warm_up().opened
         2
         """
+        seconds = parse_duration(timeout, "timeout")
         self._checkpid()  # type: ignore[attr-defined]
-        deadline = self._now() + parse_duration(timeout, "timeout")  # type: ignore[attr-defined]
+        self._ledger.resting = False
+        return self._warm(seconds)
+
+    def _warm(self, seconds: float) -> WarmUp:
+        """The same for upkeep: it stops where the pool is disconnected meanwhile."""
+        deadline = self._now() + seconds  # type: ignore[attr-defined]
         opened = 0
         errors: list[BaseException] = []
         while self._now() < deadline:  # type: ignore[attr-defined]
@@ -106,7 +116,7 @@ class Life:
             raise
         return slot
 
-    def maintain(self, *, dial_for: float = 5.0) -> None:
+    def maintain(self, *, dial_for: float = UPKEEP_DIALS) -> None:
         """One round of upkeep: close what is too old, idle too long or dead, keep ``min_idle`` open, report leaks.
 
         It happens by itself every ``maintenance_interval``; there is no need to call it.
@@ -120,8 +130,7 @@ class Life:
         self._audit()  # type: ignore[attr-defined]
         self._bury_the_dead()
         leaks.report(self, self._now())  # type: ignore[attr-defined]
-        if not self._ledger.resting:
-            self.warm_up(timeout=dial_for)
+        self._warm(dial_for)
 
     def keep_budget(self) -> None:
         """Renew the share of this process, and close what it has too much."""

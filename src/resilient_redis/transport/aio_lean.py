@@ -84,7 +84,7 @@ def packed(connection: Any, words: tuple[Any, ...]) -> Any:
     Raises:
         redis.DataError: an argument is of a type that Redis does not know.
     """
-    data = pack(words) if connection.lean and all(word.__class__ in PACKED for word in words) else None
+    data = pack(words) if connection.lean and PACKED.issuperset(map(type, words)) else None
     return b"".join(connection.pack_command(*words)) if data is None else data
 
 

@@ -18,6 +18,8 @@ RULES = {
     "HGET": {"attempts": 2},
     "INCR": {"repeat": "always"},
     "MGET": {"fallback": "?"},
+    "T*": {"attempts": 1},  # TTL; but a TRANSACTION is no command
+    "LLEN": {"deadline": "100ms"},
 }
 STACK = [Retry(attempts=3, wait_initial=0.001, wait_max=0.001), Timeout(2)]
 
@@ -41,6 +43,14 @@ async def test_only_the_command_itself_has_the_rules_timeout(
     assert isinstance(error, redis.TimeoutError)
     assert watch.seconds < 0.3
     assert await face.run(client.strlen, "k") == 1  # it waited for the end of the pause
+
+
+async def test_a_deadline_is_for_all_attempts_together(face: Any, server: EmbeddedServer, stopwatch: Any) -> None:
+    client = made(face, server)
+    await face.run(face.stock(server.url).client_pause, 600)
+    with stopwatch() as watch:
+        assert isinstance(await face.error(client.llen, "k"), redis.TimeoutError)
+    assert watch.seconds < 0.4
 
 
 async def test_a_block_in_code_wins_over_a_rule(face: Any, server: EmbeddedServer) -> None:

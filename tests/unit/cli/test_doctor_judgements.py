@@ -125,7 +125,8 @@ def test_rights_that_fences_need_are_a_warning_and_others_are_only_named() -> No
     some = Facts(refused=["CONFIG GET", "SLOWLOG GET"])
     check(login.judge_rights(some), "ok", "may not see CONFIG GET, SLOWLOG GET", "grant +config|get +slowlog|get")
     none = Facts(refused=["CONFIG GET", "CLIENT KILL"], may_fence=False)
-    check(login.judge_rights(none), "warning", "CLIENT KILL; and may not see CONFIG GET", "+client|kill")
+    check(login.judge_rights(none), "warning", "CLIENT KILL, and may not see CONFIG GET", "+client|kill")
+    check(login.judge_rights(Facts(hung_up=["SLOWLOG GET"])), "warning", "lost at SLOWLOG GET", "look at its log")
 
 
 def test_the_protocol_that_is_spoken_is_told() -> None:

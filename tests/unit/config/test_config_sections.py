@@ -12,6 +12,7 @@ import resilient_redis
 import resilient_redis.asyncio
 from resilient_redis import CircuitBreaker, Fallback, Multiplexed, Retry, Timeout
 from resilient_redis.config import load_config
+from resilient_redis.config.budget_tables import default_path
 from resilient_redis.config.options import option_names
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import CircuitChanged
@@ -164,6 +165,17 @@ def test_the_limit_of_the_guide_is_kept_by_all_processes_of_the_host(
     other.close()
 
 
+def test_a_place_for_slots_that_others_can_write_to_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (folder := Path(default_path("db")).parent).chmod(0o777)
+    with pytest.raises(ConfigError, match=f"^budget.path: {folder} can be written to by others"):
+        default_path("db")
+    folder.rmdir()
+    folder.write_text("")
+    with pytest.raises(ConfigError, match=f"^budget.path: {folder} cannot be made"):
+        default_path("db")
+
+
 def test_profiles_share_a_named_budget(face: Any) -> None:
     document: dict[str, Any] = {
         "budgets": {"all": {"type": "static", "limit": 10, "workers": 2}},
@@ -222,6 +234,16 @@ def test_profiles_share_a_named_circuit(face: Any) -> None:
     assert [type(events[0]) for events in heard.values()] == [CircuitChanged, CircuitChanged]
     two.breakers["db"].reset()
     assert face.from_config(SHARED, profile="a").describe() == face(policies=one.policies).describe()
+
+
+def test_where_the_numbers_of_what_is_shared_stand(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text(
+        '[breakers.db]\nfail_max = 2\n[budgets.all]\nlimit = 5\n[budget]\nuse = "all"\n[[policies]]\nuse = "db"\n'
+    )
+    config = load_config(tmp_path / "x.toml")
+    lines = {setting.path: setting.origin.line for setting in config.settings() if setting.origin.kind == "file"}
+    assert lines == {"budget.limit": 4, "policies[0].fail_max": 2}
+    assert config.origins["policies[0].use"].line == 8
 
 
 def test_a_circuit_that_is_defined_anew_begins_anew(face: Any) -> None:

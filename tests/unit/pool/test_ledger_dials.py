@@ -106,6 +106,18 @@ def test_there_are_no_spares_in_a_pause_nor_without_room_nor_in_a_pool_that_clos
     assert closing.ledger.reserve_spare(closing.now) is None
 
 
+def test_upkeep_under_way_opens_nothing_more_once_the_pool_is_disconnected() -> None:
+    pool = Pool(5, min_idle=2)
+    first = pool.ledger.reserve_spare(pool.now)
+    assert first is not None
+    assert pool.ledger.begin_dial(first, pool.now)
+    pool.ledger.dialled(first, object(), pool.now)
+    pool.ledger.drain(pool.now, "disconnect")
+    assert pool.ledger.reserve_spare(pool.now) is None
+    pool.open()  # somebody asks for a connection: it is in use again
+    assert pool.ledger.reserve_spare(pool.now) is not None
+
+
 def test_a_lifetime_is_shorter_by_up_to_a_tenth_so_that_they_do_not_end_together() -> None:
     pool = Pool(50, max_lifetime=100)
     lives = [slot.expires - pool.now for slot in (pool.open() for _ in range(50))]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from resilient_redis.cli import exits
 from resilient_redis.cli.common import Target, add_output_options, add_target_options
-from resilient_redis.cli.doctor.examine import CHECKS, examine
+from resilient_redis.cli.doctor.checks import CHECKS, examine
 from resilient_redis.cli.doctor.line import Report
 from resilient_redis.cli.doctor.show import show_end, show_line
 from resilient_redis.cli.output import Output
@@ -21,7 +22,8 @@ examples:
   resilient-redis doctor --config redis.toml --profile sessions --workers 13
   resilient-redis doctor --json > doctor.json
 
-exit codes: 0 nothing found; 1 warnings; 2 something failed; 64 usage
+exit codes: 0 nothing found; 1 warnings; 2 something failed; 64 usage;
+130 stopped by Ctrl-C, with what was found until then
 """
 
 
@@ -41,12 +43,16 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Any) -> int:
     """Examine, and show each line as soon as it is known; the exit code."""
     target, out, report = Target.of(arguments), Output.of(arguments), Report()
-    for line in examine(target, arguments.workers):
-        report.add(line)
-        if not out.json:
-            show_line(out, line, max(map(len, CHECKS)))
+    code = None
+    try:
+        for line in examine(target, arguments.workers):
+            report.add(line)
+            if not out.json:
+                show_line(out, line, max(map(len, CHECKS)))
+    except KeyboardInterrupt:
+        code = exits.INTERRUPTED  # what was found until then is shown all the same
     if out.json:
         out.data({"address": target.address, **report.as_dict()})
     else:
         show_end(out, report)
-    return report.exit_code
+    return report.exit_code if code is None else code

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import redis
+import redis.exceptions as rx
 
 CONFIGS = (
     *("maxclients", "timeout", "tcp-keepalive", "save", "appendonly"),
@@ -18,6 +19,7 @@ MOST_CLIENTS = 10_000
 _SLOW_ENTRIES = 64
 _PINGS = 200
 _PING_SECONDS = 2.0
+_MOST_HANG_UPS = 3
 
 
 class Clock(NamedTuple):
@@ -42,7 +44,7 @@ class Facts:
         clock: the answer of TIME.
         pings: seconds of each round trip.
         refused: commands that this user may not run.
-        unknown: commands that this server does not have.
+        hung_up: commands at which the connection was lost, though a new one could be opened.
         may_fence: may it run CLIENT ID, CLIENT LIST and CLIENT KILL?
     """
 
@@ -55,7 +57,7 @@ class Facts:
     clock: Clock | None = None
     pings: list[float] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
+    hung_up: list[str] = field(default_factory=list)
     may_fence: bool = True
 
 
@@ -89,16 +91,21 @@ class Asker:
         return self._connection.read_response()
 
     def _ask(self, *words: str) -> Any:
-        """The reply; ``None`` if the server refuses or does not know the command."""
+        """The reply; ``None`` if the server refuses, does not know the command, or hangs up at it."""
         try:
             return self.say(*words)
-        except redis.ResponseError as error:
-            known = "unknown command" not in str(error).lower() and "unknown subcommand" not in str(error).lower()
-            if isinstance(error, redis.exceptions.NoPermissionError) or "NOPERM" in str(error):
+        except rx.ResponseError as error:
+            if _is_denied(error):
                 self.facts.refused.append(_named(words))
-            elif not known:
-                self.facts.unknown.append(_named(words))
-            return None
+        except (rx.TimeoutError, rx.AuthenticationError):
+            raise
+        except (rx.ConnectionError, OSError):
+            if len(self.facts.hung_up) == _MOST_HANG_UPS:
+                raise
+            self.facts.hung_up.append(_named(words))
+            self._connection.disconnect()
+            self._connection.connect()
+        return None
 
     def _ask_configs(self) -> None:
         for name in CONFIGS:
@@ -125,7 +132,7 @@ class Asker:
             # No connection has the id 0: whoever may do it is told so, and nothing is killed.
             self.say("CLIENT", "KILL", "ID", "0")
         except redis.ResponseError as error:
-            if "NOPERM" in str(error) or isinstance(error, redis.exceptions.NoPermissionError):
+            if _is_denied(error):
                 self.facts.refused.append("CLIENT KILL")
         self.facts.may_fence = not {"CLIENT ID", "CLIENT LIST", "CLIENT KILL"} & set(self.facts.refused)
 
@@ -144,6 +151,10 @@ class Asker:
             if self._ask("PING") is None:
                 return
             self.facts.pings.append(time.perf_counter() - began)
+
+
+def _is_denied(error: Exception) -> bool:
+    return isinstance(error, rx.NoPermissionError) or "NOPERM" in str(error)
 
 
 def _named(words: tuple[str, ...]) -> str:

@@ -20,12 +20,19 @@ MANY_QUEUED = 1000
 """Commands in one MULTI: the server runs them in one go, and serves nobody meanwhile."""
 
 
-def judge_clients(info: Mapping[str, str], config: Mapping[str, str], each: int, workers: int) -> Line:
-    """Does the server admit the pools of all workers, and how full is it now?"""
+def judge_clients(
+    info: Mapping[str, str], config: Mapping[str, str], each: int, workers: int, budget: int | None = None
+) -> Line:
+    """Does the server admit the pools of all workers, and how full is it now?
+
+    ``budget``: what all of them together may have, whatever each pool says; ``None``: no such limit.
+    """
     limit = int(info.get("maxclients", config.get("maxclients", "0")))
     now = int(info.get("connected_clients", "0"))
     planned = each * workers
     who = f"{each} x {workers} {'worker' if workers == 1 else 'workers'} = {planned}"
+    if budget is not None and budget < planned:
+        planned, who = budget, f"{budget}, by their budget"
     if limit == 0:
         return Line("clients", "skipped", f"{now} connected; maxclients cannot be seen", "grant +config|get")
     found = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import redis
+import redis.exceptions as rx
 
+from resilient_redis.cli.common import login_problem
 from resilient_redis.cli.doctor.asking import Facts
-from resilient_redis.cli.doctor.line import Line
+from resilient_redis.cli.doctor.line import Line, worst
 from resilient_redis.pipeline.classify import advice_for
 
 _FULL = "max number of clients"
@@ -31,11 +33,14 @@ def judge_login_failure(error: BaseException) -> Line:
     if _FULL in message:
         hint = "raise maxclients, or give each worker a smaller pool: resilient-redis pool-size"
         return Line("login", "failed", "the server is full: it has reached maxclients and takes nobody", hint)
-    if isinstance(error, redis.exceptions.BusyLoadingError) or message.startswith("LOADING"):
+    if isinstance(error, rx.BusyLoadingError) or message.startswith("LOADING"):
         hint = "wait until it has read its data into memory; INFO persistence tells how far it is"
         return Line("login", "failed", "the server is loading its data and answers nothing else yet", hint)
-    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.AuthorizationError):
-        return _not_authenticated(message)
+    if isinstance(error, rx.AuthenticationError | rx.AuthorizationError):
+        return Line("login", "failed", *login_problem(message))
+    if "protected mode" in message:
+        hint = "set requirepass or ACL users on the server, then bind it to an address that this service reaches"
+        return Line("login", "failed", "the server is in protected mode: it takes only its own machine", hint)
     if isinstance(error, redis.TimeoutError):
         hint = "look at the server's load, and whether something between swallows packets"
         return Line("login", "failed", "connected, and then no answer in time", hint)
@@ -44,35 +49,34 @@ def judge_login_failure(error: BaseException) -> Line:
     return Line("login", "failed", f"no answer that makes sense: {message[:120] or type(error).__name__}", hint)
 
 
-def _not_authenticated(message: str) -> Line:
-    if "WRONGPASS" in message or "invalid" in message.lower():
-        hint = "check both, and ACL LIST on the server"
-        return Line("login", "failed", "user name and password do not fit", hint)
-    if "without any password" in message:
-        hint = "leave the password out, or set requirepass on the server"
-        return Line("login", "failed", "a password was sent, and the server has none", hint)
-    hint = "give password= (and username=), REDIS_PASSWORD, or a URL with one"
-    return Line("login", "failed", "the server wants a password, and none was given", hint)
+def judge_end(error: BaseException) -> Line:
+    """Why the questions ended early, though the login went well."""
+    if isinstance(error, redis.TimeoutError):
+        return judge_login_failure(error)
+    hint = "look at its log: was it restarted, or does something between cut connections?"
+    return Line("login", "failed", "logged in, and then the connection was lost again and again", hint)
 
 
 def judge_rights(facts: Facts) -> Line:
     """What may this user not do that the library or the doctor would?"""
+    found = []
+    if facts.hung_up:
+        text = f"the connection was lost at {', '.join(facts.hung_up)}"
+        found.append(Line("rights", "warning", text, "look at its log, and at proxies between: they may allow less"))
+    fences = [name for name in facts.refused if name.startswith("CLIENT ")]
+    others = [name for name in facts.refused if name not in fences]
+    unseen = f"may not see {', '.join(others)}"
     if not facts.may_fence:
-        text = "may not run " + ", ".join(name for name in facts.refused if name.startswith("CLIENT "))
+        text = f"may not run {', '.join(fences)}" + (f", and {unseen}" if others else "")
         hint = (
             "grant +client|id +client|list +client|kill: without them a late command cannot be fenced off "
             "before it is repeated (docs: delivery)"
         )
-        return Line("rights", "warning", _with_rest(text, facts), hint)
-    if facts.refused:
-        hint = "for the full examination grant " + " ".join(_rule(name) for name in facts.refused)
-        return Line("rights", "ok", f"enough for the library; may not see {', '.join(facts.refused)}", hint)
-    return Line("rights", "ok", "this user may do all that the library and the doctor need")
-
-
-def _with_rest(text: str, facts: Facts) -> str:
-    rest = [name for name in facts.refused if not name.startswith("CLIENT ")]
-    return f"{text}; and may not see {', '.join(rest)}" if rest else text
+        found.append(Line("rights", "warning", text, hint))
+    if found or not others:
+        return worst("rights", found, "this user may do all that the library and the doctor need")
+    hint = "for the full examination grant " + " ".join(_rule(name) for name in others)
+    return Line("rights", "ok", f"enough for the library; {unseen}", hint)
 
 
 def _rule(command: str) -> str:

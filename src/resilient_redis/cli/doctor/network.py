@@ -41,7 +41,7 @@ def resolve(host: str, port: int) -> Resolved:
     began = time.perf_counter()
     try:
         found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         return Resolved((), time.perf_counter() - began, getattr(error, "strerror", None) or str(error))
     return Resolved(tuple(dict.fromkeys(str(entry[4][0]) for entry in found)), time.perf_counter() - began)
 

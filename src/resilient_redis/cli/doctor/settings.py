@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ class Settings:
         patience: its timeouts.
         each: connections that one worker's pool may open.
         workers: processes with such a pool.
+        budget: connections that all of them together may open; ``None``: no such limit.
         password: does it send one?
         protocol: what ``protocol=`` says; ``None`` for redis-py's default.
     """
@@ -30,13 +32,14 @@ class Settings:
     patience: Patience
     each: int
     workers: int
+    budget: int | None
     password: bool
     protocol: object
 
 
 def settings_of(target: Target, workers: int | None) -> Settings:
     """From the client that a service would have. It opens no connection."""
-    with target.client() as client:
+    with target.client(tell=False) as client:  # the linter tells it with its line
         pool: Any = client.connection_pool
         kwargs = pool.connection_kwargs
         connection = pool.connection_class(**kwargs)
@@ -45,7 +48,7 @@ def settings_of(target: Target, workers: int | None) -> Settings:
     told = target.config.lint.workers if target.config is not None else None
     return Settings(
         patience=Patience(
-            connect=getattr(connection, "socket_connect_timeout", connection.socket_timeout),
+            connect=min(parse_duration(options.acquire_timeout), _connect_timeout(connection)),
             read=connection.socket_timeout,
             attempt=min(attempts, default=None),
             idle=_seconds(options.idle_timeout),
@@ -54,9 +57,22 @@ def settings_of(target: Target, workers: int | None) -> Settings:
         ),
         each=options.max_connections,
         workers=workers or told or 1,
+        budget=_budget(target),
         password=bool(kwargs.get("password") or kwargs.get("credential_provider")),
         protocol=kwargs.get("protocol"),
     )
+
+
+def _connect_timeout(connection: Any) -> float:
+    seconds = getattr(connection, "socket_connect_timeout", connection.socket_timeout)
+    return math.inf if seconds is None else float(seconds)
+
+
+def _budget(target: Target) -> int | None:
+    """The smallest limit over all processes; that of a host says nothing of other hosts."""
+    budgets = target.config.budgets if target.config is not None else ()
+    limits = (budget.fields.get("limit") for budget in budgets if budget.type in ("redis", "static"))
+    return min((limit for limit in limits if isinstance(limit, int)), default=None)
 
 
 def _seconds(value: Any) -> float | None:

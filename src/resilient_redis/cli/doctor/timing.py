@@ -24,7 +24,7 @@ class Patience:
     """How long this client waits. Seconds; ``None``: without end, or not at all.
 
     Attributes:
-        connect: for a connection.
+        connect: for a connection; the pool's ``acquire_timeout`` bounds it in any case.
         read: for a reply, by the socket.
         attempt: for an attempt, by the innermost `Timeout`.
         idle: until the pool closes an idle connection.
@@ -32,7 +32,7 @@ class Patience:
         keepalive: are TCP keepalives on?
     """
 
-    connect: float | None
+    connect: float
     read: float | None
     attempt: float | None
     idle: float | None
@@ -43,9 +43,6 @@ class Patience:
 def judge_timeouts(patience: Patience, config: Mapping[str, str]) -> Line:
     """Does every wait end, and do the two sides fit?"""
     found = []
-    if patience.connect is None:
-        text, hint = "nothing bounds a connect: the system tries for minutes", "set socket_connect_timeout"
-        found.append(Line("timeouts", "warning", text, hint))
     if _reply(patience) is None:
         text, hint = "nothing bounds a wait for a reply", "set socket_timeout, or put a Timeout into the policies"
         found.append(Line("timeouts", "failed", text, hint))
@@ -58,7 +55,7 @@ def judge_timeouts(patience: Patience, config: Mapping[str, str]) -> Line:
 
 def _in_force(patience: Patience, server: int) -> str:
     ends = f"the server closes idle ones after {server} s" if server else "the server closes no idle ones"
-    return f"connect {_shown(patience.connect)}, reply {_shown(_reply(patience))}; {ends}"
+    return f"connect {patience.connect:g} s, reply {_shown(_reply(patience))}; {ends}"
 
 
 def _reply(patience: Patience) -> float | None:

@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 from resilient_redis.cli.load_test.histogram import edges_for
 from resilient_redis.cli.load_test.report import time_text
 from resilient_redis.cli.load_test.result import LoadResult, SideResult
+from resilient_redis.cli.load_test.trace import Point
 
 _WIDTH, _HEIGHT = 820, 640
 _LEFT, _RIGHT, _PANEL = 80, 20, 210
@@ -20,10 +21,21 @@ _COLOURS = ("#1664c0", "#c05a16")
 
 @dataclass(frozen=True)
 class Line:
-    """What one side did over time: seconds and calls per second."""
+    """What one side did over time: seconds, answers per second, failed calls per second."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[float, float, float]]
+
+    @property
+    def answers(self) -> list[tuple[float, float]]:
+        """Seconds and answers per second."""
+        return [(at, answers) for at, answers, _ in self.points]
+
+    @property
+    def failures(self) -> list[tuple[float, float]]:
+        """Seconds and failed calls per second; nothing if none failed."""
+        found = [(at, failed) for at, _, failed in self.points]
+        return found if any(failed for _, failed in found) else []
 
 
 @dataclass(frozen=True)
@@ -51,10 +63,14 @@ def panels(result: LoadResult) -> Panels:
     setting = result.setting
     return Panels(
         f"{setting.address}, {setting.workers}, {setting.mix}",
-        [Line(side.name, [(point.at, point.rate) for point in side.points]) for side in result.sides],
+        [Line(side.name, [_point(point) for point in side.points]) for side in result.sides],
         [time_text(edge) for edge in edges],
         [Bars(side.name, _shares(side, edges)) for side in result.sides],
     )
+
+
+def _point(point: Point) -> tuple[float, float, float]:
+    return point.at, point.rate, point.failed / point.seconds
 
 
 def _shares(side: SideResult, edges: list[float]) -> list[float]:
@@ -86,7 +102,7 @@ def svg(drawn: Panels) -> str:
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#fff"/>',
         _text(_LEFT, 24, drawn.title, size=15),
         *_legend([line.name for line in drawn.lines]),
-        _text(_LEFT, _TOPS[0] - 10, "answers per second, over seconds"),
+        _text(_LEFT, _TOPS[0] - 10, "per second, over seconds: answers, and failed calls as a broken line"),
         *_lines_panel(drawn.lines, _TOPS[0]),
         _text(_LEFT, _TOPS[1] - 10, "how long answers took, share of all"),
         *_bars_panel(drawn, _TOPS[1]),
@@ -96,19 +112,26 @@ def svg(drawn: Panels) -> str:
 
 
 def _lines_panel(lines: Sequence[Line], top: int) -> list[str]:
-    every = [point for line in lines for point in line.points]
+    every = [point for line in lines for point in [*line.answers, *line.failures]]
     last = max((at for at, _ in every), default=1.0) or 1.0
     highest = nice(max((rate for _, rate in every), default=1.0))
     parts = _frame(top, [f"{highest * share:,.3g}" if highest < 10 else f"{highest * share:,.0f}" for share in _GRID])
-    for place in range(6):
-        parts.append(_text(_x(place / 5), top + _PANEL + 18, f"{last * place / 5:.3g}", anchor="middle"))
+    step = nice(last / 5)
+    for place in range(int(last / step) + 1):
+        parts.append(_text(_x(place * step / last), top + _PANEL + 18, f"{place * step:g}", anchor="middle"))
     for line, colour in zip(lines, _COLOURS, strict=False):
-        path = " ".join(f"{_x(at / last):.1f},{_y(top, rate / highest):.1f}" for at, rate in line.points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        if len(line.points) == 1:  # a line of one point is not seen
-            at, rate = line.points[0]
-            parts.append(f'<circle cx="{_x(at / last):.1f}" cy="{_y(top, rate / highest):.1f}" r="3" fill="{colour}"/>')
+        for points, style in ((line.answers, ""), (line.failures, ' stroke-dasharray="6 4"')):
+            path = [(_x(at / last), _y(top, rate / highest)) for at, rate in points]
+            parts += _drawn(path, colour, style)
     return parts
+
+
+def _drawn(path: Sequence[tuple[float, float]], colour: str, style: str) -> list[str]:
+    if len(path) == 1:  # a line of one point would not be seen
+        ((x, y),) = path
+        return [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>']
+    places = " ".join(f"{x:.1f},{y:.1f}" for x, y in path)
+    return [f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"{style}/>'] if path else []
 
 
 def _bars_panel(drawn: Panels, top: int) -> list[str]:

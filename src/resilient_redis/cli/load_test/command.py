@@ -13,6 +13,7 @@ from typing import Any
 
 import redis
 
+from resilient_redis import Multiplexed
 from resilient_redis.cli.common import CommandError, Target, add_output_options, add_target_options, in_words
 from resilient_redis.cli.load_test.chart import draw
 from resilient_redis.cli.load_test.mix import Mix
@@ -22,6 +23,7 @@ from resilient_redis.cli.load_test.run import Progress, perform
 from resilient_redis.cli.load_test.setting import LARGEST, LONGEST, MOST_CALLS, MOST_WORKERS, Setting
 from resilient_redis.cli.output import Output
 from resilient_redis.cli.parsing import Parser, UsageError, one_of, seconds, whole_number
+from resilient_redis.transport.adopt import adopt
 
 _SECONDS = 10.0
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20}
@@ -154,7 +156,8 @@ def _setting(arguments: Any, target: Target) -> Setting:
         mix=str(arguments.mix),
         size=arguments.size,
         mode="asyncio" if arguments.asyncio else "threads",
-        strategy=arguments.strategy,
+        strategy="multiplexed" if isinstance(adopt(client.connection_pool).strategy, Multiplexed) else "pooled",
+        strategy_given=arguments.strategy is not None,
         compare=arguments.compare,
         policies=" > ".join(policy.label for policy in client.policies) or "none",
     )

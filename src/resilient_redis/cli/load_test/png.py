@@ -22,9 +22,9 @@ def write_png(path: Path, drawn: Panels, colours: Sequence[str]) -> None:
     over_time, spread = figure.subplots(2)
     figure.suptitle(drawn.title)
     for line, colour in zip(drawn.lines, colours, strict=False):
-        at, rates = [point[0] for point in line.points], [point[1] for point in line.points]
-        over_time.plot(at, rates, color=colour, label=line.name, marker=".")
-    over_time.set(xlabel="seconds", ylabel="answers per second", ylim=(0, None))
+        _plot(over_time, line.answers, color=colour, label=line.name, marker=".")
+        _plot(over_time, line.failures, color=colour, linestyle="--")
+    over_time.set(xlabel="seconds", ylabel="answers (failed: broken line) per second", ylim=(0, None))
     over_time.legend()
     slots, each = len(drawn.spans) - 1, 0.9 / len(drawn.bars)
     for number, (bars, colour) in enumerate(zip(drawn.bars, colours, strict=False)):
@@ -33,3 +33,7 @@ def write_png(path: Path, drawn: Panels, colours: Sequence[str]) -> None:
     spread.set(ylabel="share of answers", xticks=range(slots + 1))
     spread.set_xticklabels(drawn.spans, rotation=45)
     figure.savefig(path, dpi=120)
+
+
+def _plot(axes: Any, points: Sequence[tuple[float, float]], **look: Any) -> None:
+    axes.plot([point[0] for point in points], [point[1] for point in points], **look)

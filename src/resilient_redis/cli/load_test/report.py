@@ -23,9 +23,8 @@ _WIDEST_TABLE = 100
 
 def header(setting: Setting, width: int) -> list[str]:
     """What is about to happen."""
-    strategy = f", {setting.strategy}" if setting.strategy else ""
     lines = textwrap.wrap(
-        f"resilient-redis load-test: {setting.address}, {setting.workers}{strategy}, {setting.bound}, "
+        f"resilient-redis load-test: {setting.address}, {setting.workers}, {setting.strategy}, {setting.bound}, "
         f"{setting.mix}, values of {setting.size:,} bytes; Ctrl-C ends it early",
         width,
     )
@@ -134,6 +133,7 @@ def _live_state(side: SideResult, width: int) -> list[str]:
     lines = []
     if side.pool is not None:
         lines.append(_pool(side.pool))
+        lines += _shared(side.pool)
     for name, breaker in side.breakers.items():
         opened = f"opened {breaker['opened']} time{'' if breaker['opened'] == 1 else 's'}"
         lines.append(f"circuit {name!r}: {breaker['state']}, {opened}")
@@ -147,23 +147,35 @@ def _pool(stats: dict[str, object]) -> str:
     return (
         f"pool: {stats['size']} of {stats['max']} connections open; {stats['borrows']:,} leases, "
         f"{stats['waits']:,} waits (longest {time_text(float(str(stats['longest_wait'])))}), "
-        f"{stats['timeouts']:,} timeouts, {stats['dials']:,} dials, {stats['dial_failures']:,} failed dials, "
+        f"{stats['timeouts']:,} timeouts, {stats['dials']:,} dials ({stats['dial_failures']:,} failed), "
         f"{closed:,} closed"
     )
+
+
+def _shared(stats: dict[str, object]) -> list[str]:
+    """The connections that many callers share; none without the multiplexed strategy."""
+    lines = stats.get("lines")
+    if not isinstance(lines, dict):
+        return []
+    return [
+        f"shared connections: {lines['connected']} of {lines['wanted']}; {lines['opened']:,} opened, "
+        f"{sum(lines['ends'].values()):,} ended, {lines['refused']:,} commands refused"
+    ]
 
 
 def _verdict(result: LoadResult, width: int, paint: Paint) -> list[str]:
     lines = []
     ratio = result.ratio
     if ratio is not None:
-        rounds = min(len(side.points) for side in result.sides)
         lines += textwrap.wrap(
             f"resilient_redis answered {ratio.median:.2f} times as many calls per second as redis-py "
-            f"(median of {rounds} paired rounds; {ratio.lowest:.2f} to {ratio.highest:.2f})",
+            f"(median of {ratio.rounds} paired rounds; {ratio.lowest:.2f} to {ratio.highest:.2f})",
             width,
         )
     elif len(result.sides) > 1:
-        lines += textwrap.wrap("no whole round of both sides: nothing to compare", width)
+        lines += textwrap.wrap(
+            "no whole round in which every call of both sides was answered: nothing to compare", width
+        )
     if result.signal:
         lines += textwrap.wrap(f"Stopped early: these are the figures so far (exit code {result.exit_code}).", width)
     for trouble in result.troubles:

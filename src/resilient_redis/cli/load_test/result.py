@@ -76,11 +76,12 @@ class SideResult:
 
 
 class Ratio(NamedTuple):
-    """Ours against redis-py's, taken in each round; a half of the rounds lies below ``median``."""
+    """Ours against redis-py's, taken in each of the ``rounds``; a half of them lies below ``median``."""
 
     median: float
     lowest: float
     highest: float
+    rounds: int
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,20 @@ class LoadResult:
 
     @property
     def ratio(self) -> Ratio | None:
-        """Answered calls per second, ours against redis-py's beside it; ``None`` without whole rounds of both."""
+        """Answered calls per second, ours against redis-py's beside it.
+
+        Of the whole rounds in which Redis answered every call of both: an outage says nothing about speed. ``None`` if
+        there is none.
+        """
         if len(self.sides) < 2:
             return None
         pairs = zip(self.sides[0].points, self.sides[1].points, strict=False)
-        found = [ours.rate / bare.rate for ours, bare in pairs if bare.rate]
-        return Ratio(statistics.median(found), min(found), max(found)) if found else None
+        found = [
+            ours.rate / bare.rate
+            for ours, bare in pairs
+            if bare.rate and not any((ours.failed, ours.stood_in, bare.failed))
+        ]
+        return Ratio(statistics.median(found), min(found), max(found), len(found)) if found else None
 
     @property
     def troubles(self) -> list[str]:

@@ -28,7 +28,8 @@ class Setting:
         mix: the commands, as text.
         size: bytes of a value.
         mode: threads or tasks.
-        strategy: of the connections; ``None``: as configured.
+        strategy: of the connections: ``"pooled"`` or ``"multiplexed"``.
+        strategy_given: was it asked for here, rather than configured?
         compare: is bare redis-py run beside it?
         policies: what guards the calls, as text.
         seed: of the order of commands.
@@ -41,7 +42,8 @@ class Setting:
     mix: str
     size: int
     mode: Literal["threads", "asyncio"]
-    strategy: str | None = None
+    strategy: str = "pooled"
+    strategy_given: bool = False
     compare: bool = False
     policies: str = ""
     seed: int = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from contextlib import redirect_stderr
+from io import StringIO
 from typing import Any
 
 import redis.asyncio
@@ -49,10 +51,12 @@ def resilient_side(target: Target, setting: Setting, mix: Mix, work: Work) -> Si
     """``ResilientRedis`` with the policies that the target has."""
     listening = Listening()
     options: dict[str, Any] = {"listeners": [listening], **_room(target, setting)}
-    if setting.strategy is not None:
+    if setting.strategy_given:
         options["strategy"] = setting.strategy
     make = target.async_client if setting.mode == "asyncio" else target.client
-    return Side("resilient_redis", _crew(make(**options), setting, mix, work), listening)
+    with redirect_stderr(StringIO()):  # warnings were shown when the setting was made
+        client = make(**options)
+    return Side("resilient_redis", _crew(client, setting, mix, work), listening)
 
 
 def bare_side(target: Target, setting: Setting, mix: Mix, work: Work) -> Side:
@@ -71,7 +75,8 @@ def _bare_async(target: Target, room: dict[str, Any]) -> Any:
 
 def _room(target: Target, setting: Setting) -> dict[str, Any]:
     """A connection for each caller, unless the configuration says how many there are to be."""
-    said = None if target.config is None else target.config.options.get("max_connections")
+    config = target.config
+    said = None if config is None else {**config.options, **config.pool}.get("max_connections")
     return {"max_connections": said or max(_CONNECTIONS, setting.concurrency)}
 
 

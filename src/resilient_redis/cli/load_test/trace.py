@@ -37,7 +37,7 @@ class Trace:
     >>> for second in range(1, 9):
     ...     trace.look(second, (10 * second, 0, 0))
     >>> [(point.at, point.answered) for point in trace.points], trace.step
-    ([(2, 20), (4, 40), (8, 40)], 4.0)
+    ([(2, 20), (4, 20), (5, 10), (7, 20)], 2.0)
     """
 
     def __init__(self, step: float = 0.5, most: int = 240) -> None:

@@ -148,7 +148,7 @@ def _pool(pool: Pool, rates: Mapping[str, float | None], width: int, paint: Pain
     most, out = number_of(stats, "max"), number_of(stats, "borrowed")
     status = pool.status
     state = safe(stats.get("state", "open"), 10)
-    title = f"pool {pool.name}"[: max(10, width - 24)]
+    title = f"pool {pool.name}"[: width - 26]  # what follows takes no more
     words = [word for word in (status, "" if state == "open" else state) if word]
     lines = [paint(title, "bold") + "".join(f"  {paint(word, _STYLES.get(word, 'yellow'))}" for word in words)]
     room = min(30, width - 14)
@@ -167,10 +167,26 @@ def _pool(pool: Pool, rates: Mapping[str, float | None], width: int, paint: Pain
         f"timeouts {_with_rate(stats, rates, 'timeouts')}",
         dials,
     ]
-    lines += packed(facts, width)
+    lines += packed([*facts, *_shared(stats)], width)
     for name, state in pool.breakers.items():
         lines.append(f"circuit {safe(name, width - 21)} {paint(state, _CIRCUITS.get(state, 'yellow'))}")
     return lines + _reasons(pool, width, paint)
+
+
+def _shared(stats: Mapping[str, Any]) -> list[str]:
+    """What the connections that many callers share are doing; nothing without the multiplexed strategy."""
+    lines = stats.get("lines")
+    if not isinstance(lines, dict):
+        return []
+    told = {
+        name: f"{number_of(lines, name):,.0f}" for name in ("connected", "wanted", "in_flight", "unsent", "refused")
+    }
+    return [
+        f"shared {told['connected']} of {told['wanted']}",
+        f"{told['in_flight']} in flight",
+        f"{told['unsent']} unsent",
+        f"{told['refused']} refused",
+    ]
 
 
 def _with_rate(stats: Mapping[str, Any], rates: Mapping[str, float | None], name: str) -> str:
@@ -183,8 +199,13 @@ def _reasons(pool: Pool, width: int, paint: Paint) -> list[str]:
         return []
     style = _STYLES.get(pool.status, "yellow")
     lines = []
-    for reason in pool.health.get("reasons") or []:
+    for reason in _items(pool.health, "reasons"):
         lines += [paint(line, style) for line in textwrap.wrap(safe(reason, 400), width, subsequent_indent="  ")]
-    for advice in pool.health.get("advice") or []:
+    for advice in _items(pool.health, "advice"):
         lines += textwrap.wrap(f"> {safe(advice, 400)}", width, subsequent_indent="  ")
     return lines
+
+
+def _items(health: Mapping[str, Any], name: str) -> list[Any]:
+    found = health.get(name)
+    return found if isinstance(found, list) else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 Paint = Callable[[str, str], str]
@@ -63,14 +64,17 @@ def per_second(now: float, before: float | None, seconds: float) -> float | None
 
 
 def number_of(values: Mapping[str, object], name: str) -> float:
-    """A figure out of somebody else's answer; 0 where there is none."""
+    """A figure out of somebody else's answer; 0 where there is none, or none that can be reckoned with.
+
+    >>> number_of({"age": "12"}, "age"), number_of({"age": "?"}, "age"), number_of({}, "age")
+    (12.0, 0.0, 0.0)
+    """
     value = values.get(name)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return 0.0
-    return float(value) if isinstance(value, (int, float)) else 0.0
+    try:
+        number = float(value) if isinstance(value, (str, int, float)) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return number if math.isfinite(number) else 0.0
 
 
 def columns(

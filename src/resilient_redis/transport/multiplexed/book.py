@@ -109,6 +109,17 @@ class Book:
         self.nearest = min(self.nearest, slot.deadline)
         return True
 
+    def send_at_once(self, slot: Slot, now: float) -> bool:
+        """`file` and `next_batch` for one that nobody is before. False: it has to queue."""
+        if self.unsent or (self.due and self.due + slot.replies > self.max_in_flight):
+            return False
+        slot.state = SENT
+        slot.since = now
+        slot.carrier = self.carrier
+        self.due += slot.replies
+        self.in_flight.append(slot)
+        return True
+
     def take_over(self, slots: list[Slot]) -> None:
         """Queue what another connection did not get to send, before whatever came since; the bound does not hold."""
         self.unsent.extendleft(reversed(slots))

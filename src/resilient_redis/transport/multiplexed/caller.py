@@ -14,6 +14,7 @@ class Caller(Slot, eq=False):
         gate: a lock that is held while there is nothing new for it; ``None`` as long as it has not had to wait.
         next: whom to wake after it.
         here: its thread is still inside.
+        done: it has its value or error, and knows whom to wake.
 
     >>> Caller(b"*1\\r\\n$4\\r\\nPING\\r\\n", "PING")
     <Slot unsent, 1 replies>
@@ -22,6 +23,7 @@ class Caller(Slot, eq=False):
     gate: Any = None
     next: Any = None
     here: bool = True
+    done: bool = False
 
 
 def wake(caller: Any) -> None:

@@ -1,44 +1,30 @@
-"""One shared connection of threads: each caller sends for himself, and one of those who wait reads for all.
+"""One shared connection of threads, from when it was shaken hands on to its end. Twin of `aio_line`.
 
-Twin of `aio_line`. No thread of its own: who finds nobody reading reads, gives each reply to whom it belongs, and with
-his own in hand leaves the reading to the next. Sending never waits for reading, nor the other way round.
-
-Callers are woken in a chain, each by the one before: woken all at once, they would only queue for the interpreter.
+It has no thread of its own: those who wait send and read for each other, see `traffic`.
 
 A thread can be thrown an exception at any moment (a signal, a job's time limit). While it waits nothing is lost by
-that; in the few steps in which it moves bytes or replies the connection is given up, since nobody could know how far
-it had got.
+that: another one goes on in its place. In the few steps in which it moves bytes or replies the connection is given up,
+since nobody could know how far it had got.
 """
 
 from __future__ import annotations
 
-import threading
 from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Any
 
-from resilient_redis.events import logger
 from resilient_redis.pool.face import JUST_USED
-from resilient_redis.pool.redis_side import cut_off, has_token
-from resilient_redis.transport.lean import PLAIN, is_push
+from resilient_redis.pool.redis_side import cut_off
 from resilient_redis.transport.multiplexed import endings
 from resilient_redis.transport.multiplexed.book import ENDED as OVER
-from resilient_redis.transport.multiplexed.book import UNSENT, Book
+from resilient_redis.transport.multiplexed.book import UNSENT
 from resilient_redis.transport.multiplexed.caller import Caller, wake
 from resilient_redis.transport.multiplexed.options import Multiplexed
-from resilient_redis.transport.multiplexed.wire import wire_of
-
-OPEN, RETIRING, ENDED = "open", "retiring", "ended"
-
-_LOOK = 1.0
-"""Seconds after which whoever waits looks for himself, should a thread have been killed before it could wake him."""
-
-_NUDGE = 0.02
-"""Seconds for which a sender whose bytes the system does not take leaves the replies alone, if nobody else reads."""
+from resilient_redis.transport.multiplexed.traffic import ENDED, LOOK, OPEN, RETIRING, Traffic
 
 
-class Line:
-    """One connection, from when it was shaken hands on to its end. Safe for threads.
+class Line(Traffic):
+    """One shared connection. Safe for threads.
 
     Args:
         owner: the `Lines` it belongs to: told of its end, asked for the patience.
@@ -46,37 +32,23 @@ class Line:
         connection: redis-py's, lent to this line alone.
         now: the clock that deadlines go by.
         expires: reading of that clock from which on a successor is due.
+        doom: how the pool calls that.
 
     Attributes:
         state: `OPEN`, `RETIRING` (nobody new, until what is in flight is answered) or `ENDED`.
         book: who waits for what. Only under the line's lock.
+        cause: why it ended, as pools count it.
         worn: a successor is due, and why; ``""``: it is not.
     """
 
     def __init__(
         self, owner: Any, options: Multiplexed, connection: Any, now: Callable[[], float], expires: float, doom: str
     ) -> None:
+        super().__init__(owner, options, connection, now)
         self.state = OPEN
-        self.book = Book(options.max_unsent, options.max_in_flight, connection.identity)
-        self.connection = connection
         self.cause = ""
-        self.worn = ""
-        self._owner = owner
-        self._now = now
         self._expires, self._doom = expires, doom
-        # A handler of a signal may come in the midst of it, and close the pool.
-        self._lock = threading.RLock()
-        self._parser = connection._parser
-        self._wire = wire_of(connection._sock.raw, connection._parser._reader)
-        self._rest: Any = b""  # what is to go on the wire before anything else
-        self._sender: Caller | None = None
-        self._reader: Caller | None = None
-        self._giving = False  # replies are being given out
-        self._chain: Caller | None = None  # who is to be woken next
-        self._pushes: list[Any] = []
-        self._stuck = False  # the system takes no more bytes
         self._given_back = False
-        self._used = now()
 
     @property
     def load(self) -> int:
@@ -100,8 +72,8 @@ class Line:
             filed = self._file(slot, now)
             if filed:
                 if self._sender is slot:
-                    self._write(slot, now)
-                filed = self._await(slot)
+                    self._send(slot, now)
+                filed = self._await(slot, now)
             slot.here = False
             if slot.next is not None:
                 wake(slot.next)
@@ -114,47 +86,58 @@ class Line:
         return filed
 
     def _file(self, slot: Caller, now: float) -> bool | None:
+        """Into the book; with the parts of a sender and a reader, where nobody has them."""
+        book = self.book
         slot.here = True
         with self._lock:
-            if self.state is OPEN and not self._is_overdue(now):
-                blocked = self._stuck or (self._sender is None and bool(self.book.unsent))
-                if not self.book.file(slot, bounded=blocked):
+            if self.state is OPEN and not (book.in_flight and self._is_overdue(now)):
+                idle = self._sender is None
+                blocked = self._stuck or (idle and bool(book.unsent))
+                if idle:
+                    self._sender = slot  # before anything counts as sent
+                if idle and not self._rest and book.send_at_once(slot, now):
+                    self._rest, self._fresh, self._used = slot.data, 1, now
+                elif not book.file(slot, bounded=blocked):
+                    if idle:
+                        self._sender = None
                     return None
-                if self._sender is None:
-                    self._sender = slot
+                if self._reader is None:
+                    self._reader = slot
                 return True
         self._end_if_over()
         return False
 
     # Waiting
 
-    def _await(self, slot: Caller) -> bool:
+    def _await(self, slot: Caller, now: float) -> bool:
         """False: the line ended before it was sent."""
         while True:
-            with self._lock:  # for whoever gives replies out is to have linked the chain, too
-                if slot.state == OVER:
-                    return True
-                if self.state is ENDED:
-                    return False
-                if self._sender is None and self.book.unsent:
-                    self._sender = slot
-                if self._reader is None or not self._reader.here:
-                    self._reader = slot
-                elif slot.gate is None:
-                    slot.gate = allocate_lock()
-                    slot.gate.acquire()
-            if self._sender is slot:
-                self._write(slot, self._now())
             if self._reader is slot:
-                self._read(slot)
-                if slot.state == OVER:
-                    return True
-            elif slot.gate is not None and not slot.gate.acquire(True, self._patience(slot, self._now())):
-                self._look_at_the_time(slot)
+                self._read(slot, self._limit(slot, now))
+            if slot.done:
+                return True
+            with self._lock:
+                if self.state is ENDED:
+                    return slot.done
+                if not slot.done:
+                    self._take_part(slot)
+            if self._sender is slot:
+                self._send(slot, now)
+            if self._reader is not slot and not slot.done:
+                if not slot.gate.acquire(True, max(0.0, min(LOOK, slot.deadline - now))):
+                    self._look_at_the_time(slot)
+                now = self._now()
 
-    def _patience(self, slot: Caller, now: float) -> float:
-        """Seconds to wait before looking again."""
-        return max(0.0, min(_LOOK, slot.deadline - now))
+    def _take_part(self, slot: Caller) -> None:
+        """Under the lock: send or read, if that has to be done; else prepare to be woken."""
+        if self._sender is None and self.book.unsent:
+            self._sender = slot
+        if self._reader is None or not self._reader.here:
+            self._reader = slot
+        elif slot.gate is None:
+            gate = allocate_lock()
+            gate.acquire()
+            slot.gate = gate
 
     def _look_at_the_time(self, slot: Caller) -> None:
         """Somebody has waited and nothing came.
@@ -164,14 +147,15 @@ class Line:
         """
         now = self._now()
         with self._lock:
-            if self._is_overdue(now):
-                pass
-            elif slot.state == OVER or slot.deadline > now:
-                return
-            else:
+            if self._sender is not None and not self._sender.here:
+                self._sender = None  # killed, and once more before it could say so
+                self._lose(endings.BROKEN)
+            if not self._is_overdue(now):
+                if slot.done or slot.deadline > now or self.state is ENDED:
+                    return
                 state = slot.state
                 self.book.abandon(slot)
-                slot.state = state
+                slot.state = state  # for the delivery
                 raise endings.late(slot)
         self._end_if_over()
 
@@ -181,185 +165,6 @@ class Line:
             return False
         self._lose(endings.OVERDUE, word="overdue")
         return True
-
-    # Sending; whoever is `_sender`
-
-    def _write(self, slot: Caller, now: float) -> None:
-        """Send what was filed, as far as the bounds allow."""
-        while True:
-            with self._lock:
-                batch = [] if self._rest or self.state is ENDED else self.book.next_batch(now)
-                if not batch and (not self._rest or self.state is ENDED):
-                    self._sender = None
-                    self._look_at_age(now)
-                    break
-                self._used = now
-            if batch:
-                self._rest = batch[0].data if len(batch) == 1 else b"".join([one.data for one in batch])
-            try:
-                count = self._wire.send(self._rest)
-            except OSError as error:
-                self._not_taken(batch, error)
-                return
-            if count == len(self._rest):
-                self._rest = b""
-                self._stuck = False
-                if self._no_more(slot, now):
-                    break
-            elif not self._push(slot, count):
-                break
-        if self.state is not OPEN:
-            self._end_if_over()
-
-    def _no_more(self, slot: Caller, now: float) -> bool:
-        """Is this the end of sending, for us?"""
-        with self._lock:
-            if self.book.unsent and (slot.state != OVER or not self._wake_one(self.book.unsent, besides=slot)):
-                return False
-            self._sender = None
-            self._look_at_age(now)
-            return True
-
-    def _not_taken(self, batch: list[Any], error: OSError) -> None:
-        """The system took nothing of this batch, so it was not sent."""
-        with self._lock:
-            self._sender = None
-            self.book.take_back(batch)
-            self._lose(endings.BROKEN, error)
-        self._end_if_over()
-
-    def _push(self, slot: Caller, count: int) -> bool:
-        """The system took so many bytes: wait until it takes more. False: our time is over, or our reply here."""
-        self._rest = memoryview(self._rest)[count:]
-        self._stuck = True
-        while not self._wire.writable(min(_NUDGE, self._patience(slot, self._now()))):
-            with self._lock:
-                if self._reader is None or not self._reader.here:
-                    self._reader = slot
-                if slot.state == OVER or slot.deadline <= self._now() or self.state is ENDED:
-                    self._sender = None
-                    self._wake_somebody(besides=slot)
-                    return False
-            if self._reader is slot:  # the server may wait for us to read
-                self._read(slot, once=True)
-        return True
-
-    def _look_at_age(self, now: float) -> None:
-        connection = self.connection
-        if now >= self._expires:
-            self.worn = self._doom
-        elif connection._should_reconnect:
-            self.worn = "reconnect"
-        elif has_token(connection):
-            self.worn = "auth"
-
-    # Reading; whoever is `_reader`
-
-    def _read(self, slot: Caller, *, once: bool = False) -> None:
-        """Read for all until our own reply is in; then leave it to the next one."""
-        wire = self._wire
-        first = None
-        while slot.state != OVER and self.state is not ENDED:
-            try:
-                there = wire.receive(0.0 if once else self._limit(slot))
-                wire.parse()
-            except (BlockingIOError, TimeoutError):
-                if once:
-                    break
-                self._look_at_the_time(slot)
-                continue
-            except OSError as error:
-                self._broken(endings.BROKEN, error)
-                break
-            except Exception as error:  # noqa: BLE001 - no RESP: whatever it is, nothing more can be read
-                self._broken(endings.NO_RESP, error, "unread")
-                break
-            if not there:
-                self._broken(endings.CLOSED)
-                break
-            first = self._give_out(slot)
-            if first is not None and slot.state != OVER:
-                self._chain = None
-                wake(first)
-                first = None
-        self._stop_reading(slot, first)
-
-    def _limit(self, slot: Caller) -> float:
-        now = self._now()
-        with self._lock:
-            until: float = min(slot.deadline, self.book.oldest() + self._owner.patience)
-        return max(0.0005, until - now)
-
-    def _stop_reading(self, slot: Caller, first: Caller | None) -> None:
-        with self._lock:
-            self._reader = None
-            if self.book.in_flight or self.book.unsent:
-                self._wake_somebody(besides=slot)
-        if first is not None:
-            self._chain = None
-            wake(first)
-        if self.state is not OPEN:
-            self._end_if_over()
-
-    def _wake_somebody(self, besides: Caller) -> None:
-        """Under the lock: somebody is to read, or to send; the first one who waits."""
-        if not self._wake_one(self.book.in_flight, besides):
-            self._wake_one(self.book.unsent, besides)
-
-    def _wake_one(self, slots: Any, besides: Caller) -> bool:
-        """Under the lock: the first of these that waits, or has not looked yet. False: there is none."""
-        for other in slots:
-            if other is not besides and other is not self._reader and other.here and not other.gone:
-                wake(other)  # one without a gate will look before it waits
-                return True
-        return False
-
-    def _give_out(self, slot: Caller) -> Caller | None:
-        """Give each reply to its slot; the first one to be woken."""
-        replies, answer = self._wire.replies, self.book.answer
-        first: Caller | None = None
-        last: Caller | None = None
-        with self._lock:
-            self._giving = True
-            if any([reply.__class__ not in PLAIN for reply in replies]):  # noqa: C419 - a list is quicker
-                self._sort_out()
-            if len(replies) > self.book.due:
-                replies.clear()
-                self._lose(endings.SURPLUS, word="unread")
-            for reply in replies:
-                other: Any = answer(reply)
-                if other is None or other is slot:
-                    continue
-                if last is None:
-                    self._chain = first = other
-                else:
-                    last.next = other
-                last = other
-            replies.clear()
-            self._giving = False
-            blocked = self._sender is None and self.book.unsent and not self._rest
-            if blocked:
-                self._sender = slot
-        if blocked:
-            self._write(slot, self._now())
-        return first
-
-    def _sort_out(self) -> None:
-        """Put what the server sent by itself aside."""
-        replies = self._wire.replies
-        self._pushes += [reply for reply in replies if is_push(self._parser, reply)]
-        replies[:] = [reply for reply in replies if not is_push(self._parser, reply)]
-
-    def _hand_over(self) -> None:
-        """Push messages to redis-py's handlers; with no part of ours, since a handler may use the client."""
-        while self._pushes:
-            try:
-                self._parser.handle_push_response(self._pushes.pop(0))
-            except Exception:  # noqa: BLE001 - a handler may be anybody's
-                logger.warning("a handler of push messages failed", exc_info=True)
-        with self._lock:
-            if self._reader is None and self._sender is None and self.state is not ENDED:
-                self._wire.settle()  # redis-py's own set timeouts
 
     def _is_well(self, slot: Caller, now: float) -> bool:
         """Has a line that lay idle anything to read? That is its end, or a message the server sent by itself."""
@@ -374,7 +179,7 @@ class Line:
             if self._reader is None:
                 self._reader = slot
         if self._reader is slot:
-            self._read(slot, once=True)
+            self._read(slot, 0.0)
         return self.state is OPEN
 
     # Ends
@@ -387,10 +192,6 @@ class Line:
                 self.state = RETIRING
         self._end_if_over()
 
-    def _broken(self, reason: str, error: BaseException | None = None, word: str = "lost") -> None:
-        with self._lock:
-            self._lose(reason, error, word=word)
-
     def _lose(self, reason: str, error: BaseException | None = None, *, word: str = "lost") -> None:
         """Under the lock: of no use any more. Those in flight are told, those unsent find another line themselves."""
         if self.state is ENDED:
@@ -398,9 +199,11 @@ class Line:
         self.state = ENDED
         self.cause = word
         self._owner.lost(self, carried=bool(self.book.in_flight))
-        endings.lost([slot for slot in self.book.in_flight if not slot.gone], reason, error)
-        sent, unsent = self.book.lose()  # only now: callers look at its state without the lock
+        sent, unsent = self.book.lose()
+        endings.lost(sent, reason, error)
         cut_off(self.connection)  # wakes who reads or writes; closed is it when nobody does any more
+        for slot in sent:
+            slot.done = True  # type: ignore[attr-defined] # all are Callers
         for slot in (*sent, *unsent):
             wake(slot)
 
@@ -423,17 +226,17 @@ class Line:
     def _leave(self, slot: Caller) -> None:
         """Its thread was thrown an exception, or its time is over: whatever it did for others is left to others."""
         with self._lock:
-            state = slot.state
-            if state == UNSENT and slot not in self.book.unsent:
+            if slot.state == UNSENT and slot not in self.book.unsent:
                 slot.state = OVER  # it was never filed, or the line has ended
             self.book.abandon(slot)
-            if self._sender is slot or self._giving:
+            if self._sender is slot or self._giving or self._wire.torn:
                 self._giving = False
                 self._lose(endings.BROKEN)
             if self._sender is slot:
                 self._sender = None
             if self._reader is slot:
                 self._reader = None
+                self._resumes = True
             self._wake_somebody(besides=slot)
         for other in (self._chain, slot.next):
             if other is not None and other is not slot:

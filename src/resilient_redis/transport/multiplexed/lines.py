@@ -27,9 +27,10 @@ from resilient_redis.pool.stats import LineStats
 from resilient_redis.transport.multiplexed import endings
 from resilient_redis.transport.multiplexed.caller import Caller
 from resilient_redis.transport.multiplexed.fences import Fences, same
-from resilient_redis.transport.multiplexed.line import ENDED, OPEN, Line
+from resilient_redis.transport.multiplexed.line import Line
 from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.multiplexed.tally import Tally
+from resilient_redis.transport.multiplexed.traffic import ENDED, OPEN
 
 _JITTER = 0.02
 """Seconds within which a lost connection is dialled anew, by chance: all processes lose theirs in the same moment."""

@@ -37,6 +37,7 @@ class Wire:
 
     Attributes:
         replies: parsed, and not taken yet; push messages among them. Whoever reads takes them out.
+        torn: a reply may be lost that was parsed.
     """
 
     def __init__(self, sock: Any, reader: Any) -> None:
@@ -49,6 +50,7 @@ class Wire:
         self._swallow = deque[None](maxlen=0).extend
         self._applied = -1.0
         self.replies: list[Any] = []
+        self.torn = False
         self.settle()
 
     def settle(self) -> None:
@@ -96,7 +98,12 @@ class Wire:
                 self.replies.extend(iter(self._gets, NOT_ENOUGH))
                 return
             except UnicodeDecodeError as error:  # one reply that is not in the encoding; the next one is there
+                self.torn = True
                 self.replies.append(error)
+                self.torn = False
+            except BaseException:  # hiredis makes error replies with a function of redis-py's
+                self.torn = True
+                raise
 
     def _take(self, chunks: list[bytes], seconds: float) -> None:
         if seconds <= 0:

@@ -6,9 +6,10 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import redis
+import redis.exceptions as rx
 
 from resilient_redis.cli.common import Target, causes
 from resilient_redis.cli.doctor import load, login, network, server, timing
@@ -66,7 +67,7 @@ def _network(target: Target, settings: Settings) -> Iterator[Line]:
     if resolved.error:
         yield from _skip(("tcp", "tls"), "the name leads nowhere")
         return
-    timeout = min(settings.patience.connect or _LONGEST_CONNECT, _LONGEST_CONNECT)
+    timeout = max(0.001, min(settings.patience.connect, _LONGEST_CONNECT))
     tried = [network.try_connect(address, port, timeout) for address in resolved.addresses]
     tcp = network.judge_tcp(tried, port)
     yield tcp
@@ -77,12 +78,12 @@ def _network(target: Target, settings: Settings) -> Iterator[Line]:
 
 
 def _tls(target: Target) -> Line:
-    connection: Any = target.pool().make_connection()
+    connection = target.pool().make_connection()
     if not isinstance(connection, redis.SSLConnection):
         return Line("tls", "skipped", "not asked for: redis://, not rediss://")
     try:
         # The socket alone, before anything of Redis is spoken over it.
-        sock = connection._connect()
+        sock = cast(Any, connection)._connect()
     except _FAILURES as error:
         found = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), error)
         return network.judge_tls_failure(found)
@@ -94,7 +95,7 @@ def _over(connection: Any, target: Target, settings: Settings) -> Iterator[Line]
     asker = Asker(connection)
     try:
         connection.connect()
-        with contextlib.suppress(redis.exceptions.NoPermissionError):
+        with contextlib.suppress(rx.NoPermissionError):
             asker.say("PING")
     except _FAILURES as error:
         yield login.judge_login_failure(error)
@@ -103,7 +104,7 @@ def _over(connection: Any, target: Target, settings: Settings) -> Iterator[Line]
     try:
         facts = asker.ask_all()
     except _FAILURES as error:
-        yield login.judge_login_failure(error)
+        yield login.judge_end(error)
         yield from _skip(_AFTER_LOGIN, "the connection ended meanwhile")
         return
     yield login.judge_login(password=settings.password, trusted_place=target.is_loopback, user=facts.user)
@@ -120,7 +121,7 @@ def judge_facts(facts: Facts, settings: Settings, now: float) -> Iterator[Line]:
         "role": lambda: server.judge_role(info),
         "persistence": lambda: server.judge_persistence(info, config),
         "memory": lambda: server.judge_memory(info, config),
-        "clients": lambda: load.judge_clients(info, config, settings.each, settings.workers),
+        "clients": lambda: load.judge_clients(info, config, settings.each, settings.workers, settings.budget),
     }
     for check, judge in of_info.items():
         yield _unseen(check, facts, "INFO") if facts.info is None else _readable(check, judge)
@@ -157,7 +158,8 @@ def _readable(check: str, judge: Callable[[], Line]) -> Line:
 def _unseen(check: str, facts: Facts, command: str) -> Line:
     if command in facts.refused:
         return Line(check, "skipped", f"this user may not run {command}", f"grant +{_rule(command)}")
-    return Line(check, "skipped", f"the server does not answer {command}")
+    why = "hung up at" if command in facts.hung_up else "does not answer"
+    return Line(check, "skipped", f"the server {why} {command}")
 
 
 def _rule(command: str) -> str:
