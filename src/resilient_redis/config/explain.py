@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import redis
 
+from resilient_redis.config.budget_tables import BUDGET_TYPES
 from resilient_redis.config.merging import Merged
 from resilient_redis.config.origins import DEFAULT, Origin, Setting
 from resilient_redis.config.problems import Path, Problems, show_path
+from resilient_redis.errors import ConfigError
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.defaults import default_stack
 from resilient_redis.pool.options import PoolOptions
@@ -21,6 +23,8 @@ from resilient_redis.transport.multiplexed.options import Multiplexed
 if TYPE_CHECKING:
     from resilient_redis.config.configuration import ResilienceConfig
     from resilient_redis.config.sections import Shared
+
+_PLAIN = (bool, int, float, str, type(None), tuple, list, dict)
 
 _TOLD_OPTIONS = (
     *("host", "port", "db", "username", "password", "ssl", "protocol", "decode_responses"),
@@ -68,8 +72,9 @@ def _policy_places(merged: Merged, shared: Shared) -> Iterator[tuple[Path, Path]
         here: Path = (*section.path, "policies", index)
         yield ("policies", index), here
         name: Any = table.get("use") if table.get("type") in (None, "circuit_breaker") else None
-        for key in shared.table.get(name, {}) if name is not None else ():
-            yield ("policies", index, key), (*shared.path, name, key)
+        if name is not None:
+            yield from ((("policies", index, key), (*shared.path, name)) for key in ("type", "name"))
+            yield from ((("policies", index, key), (*shared.path, name, key)) for key in shared.table.get(name, {}))
         for key in table:
             yield ("policies", index, key), (*here, key)
     if not tables:
@@ -107,8 +112,9 @@ def _values(config: ResilienceConfig) -> Iterator[tuple[Path, Any]]:
     for index, budget in enumerate(config.budgets):
         path: Path = ("budget", index) if len(config.budgets) > 1 else ("budget",)
         yield (*path, "type"), budget.type
-        for key, value in budget.fields.items():
-            yield (*path, key), value
+        for table_field in msgspec.structs.fields(BUDGET_TYPES[budget.type]):
+            usual = None if table_field.required else table_field.default
+            yield (*path, table_field.name), budget.fields.get(table_field.name, usual)
     for index, policy in enumerate(_stack(config)):
         yield from ((("policies", index, key), value) for key, value in _fields(policy))
     for command, rule in config.commands.items():
@@ -148,5 +154,15 @@ def _fields(policy: Policy) -> Iterator[tuple[str, Any]]:
     yield "type", policy.type_name
     for field in () if policy.Spec is None else msgspec.structs.fields(policy.Spec):
         value = getattr(policy, field.name, None)
+        if not isinstance(value, _PLAIN):
+            value = _as_in_a_file(policy, field.name, value)
         if value is not msgspec.UNSET:
             yield field.encode_name, value
+
+
+def _as_in_a_file(policy: Policy, name: str, value: Any) -> Any:
+    """The table of a wait of tenacity's, say; what only code can hold stays as it is."""
+    try:
+        return getattr(policy.to_spec(), name)
+    except ConfigError:
+        return value

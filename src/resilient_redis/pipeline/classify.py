@@ -167,8 +167,11 @@ def _reply_word(error: BaseException) -> str:
 
 
 def _word_of_authentication(message: str) -> str:
-    word = message.split(" ", 1)[0]
-    return word if word in _DENIED else "NOAUTH" if "required" in message.lower() else "WRONGPASS"
+    word, told = message.split(" ", 1)[0], message.lower()
+    if word in _DENIED:
+        return word
+    # To GET: "Authentication required."; to HELLO: "HELLO must be called with the client already authenticated …".
+    return "NOAUTH" if "required" in told or "already authenticated" in told else "WRONGPASS"
 
 
 def _stamped(error: Any) -> Delivery:

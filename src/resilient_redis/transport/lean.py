@@ -62,8 +62,8 @@ def serves(client: Any, pool_type: type[Any], stock: type[Any]) -> bool:
 
 def learn(name: Any) -> bool:
     """May commands of this name be lean, now that redis-py's path may have seen one?"""
-    text = name.decode("latin-1") if isinstance(name, bytes) else name
-    if name in ORDINARY and name not in BLOCKING and " " not in text and not text.upper().startswith("HIMPORT"):
+    text = (name.decode("latin-1") if isinstance(name, bytes) else name).upper()
+    if name in ORDINARY and text not in BLOCKING and " " not in text and not text.startswith("HIMPORT"):
         NAMES[name] = name.upper()
         return True
     return False

@@ -242,8 +242,16 @@ def test_where_the_numbers_of_what_is_shared_stand(tmp_path: Path) -> None:
     )
     config = load_config(tmp_path / "x.toml")
     lines = {setting.path: setting.origin.line for setting in config.settings() if setting.origin.kind == "file"}
-    assert lines == {"budget.limit": 4, "policies[0].fail_max": 2}
+    assert lines == {"budget.limit": 4, "policies[0].fail_max": 2, "policies[0].type": 1, "policies[0].name": 1}
     assert config.origins["policies[0].use"].line == 8
+
+
+def test_values_are_told_as_a_file_has_them() -> None:
+    policies = [{"type": "retry", "wait": {"type": "wait_fixed", "wait": "10ms"}}]
+    config = load_config({"policies": policies, "budget": {"type": "static", "limit": 5, "workers": 1}})
+    told = {setting.path: (setting.shown, str(setting.origin)) for setting in config.settings()}
+    assert told["policies[0].wait"] == ("{'type': 'wait_fixed', 'wait': 0.01}", "config")
+    assert told["budget.reserve"] == ("0", "default")
 
 
 def test_a_circuit_that_is_defined_anew_begins_anew(face: Any) -> None:

@@ -263,3 +263,13 @@ def test_a_deadline_that_passed_before_anything_was_begun_is_not_the_servers_fau
         attempt.check_before("GET")
     outcome = classify(Call("GET", "command"), caught.value)
     assert (outcome.kind, outcome.verdict) == (Kind.TIMED_OUT, Verdict.NEITHER)
+
+
+def test_a_password_that_is_missing_is_told_from_a_wrong_one_at_hello_too() -> None:
+    """redis-py takes the code off, and HELLO's message has another wording than GET's."""
+    at_hello = "HELLO must be called with the client already authenticated, otherwise the HELLO AUTH option can be used"
+    missing, also, wrong = (
+        advice_for(rx.AuthenticationError(text)) for text in (at_hello, "Authentication required.", "invalid pair")
+    )
+    assert missing == also == advice_for(rx.ResponseError("NOAUTH"))
+    assert wrong == advice_for(rx.ResponseError("WRONGPASS"))

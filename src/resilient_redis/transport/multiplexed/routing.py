@@ -30,14 +30,15 @@ _MOST = 4096  # as many as the tables have in a few spellings; names may come fr
 def learn(name: Any) -> bool:
     """May commands of this name share a connection? Remembered in `SHARED`, where callers look first.
 
-    >>> learn("GET"), learn(b"incr"), learn("BLPOP"), learn("WATCH"), learn("CONFIG GET"), learn("MYMOD.DO")
+    >>> learn("GET"), learn(b"incr"), learn("Blpop"), learn("WATCH"), learn("CONFIG GET"), learn("MYMOD.DO")
     (True, True, False, False, False, False)
     """
     if name in SHARED:
         return True
     if not isinstance(name, (str, bytes)) or len(SHARED) >= _MOST:
         return False
-    if not _is_data(name.decode("latin-1").upper() if isinstance(name, bytes) else name.upper()) or name in BLOCKING:
+    text = name.decode("latin-1").upper() if isinstance(name, bytes) else name.upper()
+    if not _is_data(text) or text in BLOCKING:
         return False
     after(0, (name,), None)  # tells whether it makes something of the connection
     if name not in ORDINARY:
