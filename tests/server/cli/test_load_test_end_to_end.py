@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,19 @@ def wait_for_load(server: EmbeddedServer, seconds: float) -> None:
     time.sleep(seconds)
 
 
+def meanwhile(words: list[str], server: EmbeddedServer, seconds: float, then: Callable[[Any], Any]) -> tuple[int, str]:
+    """Run it, and do something so long after its load began; the exit code and what it printed."""
+    with subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for_load(server, seconds)
+            then(process)
+            out, err = process.communicate(timeout=40)
+        finally:
+            process.kill()
+    assert err == ""
+    return process.returncode, out
+
+
 @pytest.mark.parametrize("mode", ["--sync", "--asyncio"])
 def test_many_callers_over_one_connection(own: EmbeddedServer, mode: str) -> None:
     words = ["--strategy", "multiplexed", "--operations", "600", "--mix", ALL, "--concurrency", "20"]
@@ -105,20 +118,10 @@ def test_a_comparison_for_asyncio(own: EmbeddedServer) -> None:
 
 @pytest.mark.parametrize("mode", ["--sync", "--asyncio"])
 def test_ctrl_c_ends_it_with_the_figures_so_far_and_no_key_is_left(own: EmbeddedServer, mode: str) -> None:
-    process = subprocess.Popen(
-        command("--url", own.url, mode, "--seconds", "60", "--json"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_for_load(own, 0.8)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
+    words = ["--url", own.url, mode, "--seconds", "60", "--json"]
+    code, out = meanwhile(words, own, 0.8, lambda process: process.send_signal(signal.SIGINT))
     shown = json.loads(out)
-    assert (process.returncode, err) == (130, "")
+    assert code == 130
     assert shown["interrupted"] is True
     assert shown["sides"][0]["answered"] > 0
     assert keys_of(own) == b":0\r\n"
@@ -127,21 +130,11 @@ def test_ctrl_c_ends_it_with_the_figures_so_far_and_no_key_is_left(own: Embedded
 @pytest.mark.parametrize("strategy", ["pooled", "multiplexed"])
 @pytest.mark.parametrize("mode", ["--sync", "--asyncio"])
 def test_a_server_that_dies_half_way_is_reported(own: EmbeddedServer, mode: str, strategy: str) -> None:
-    process = subprocess.Popen(
-        command("--url", own.url, mode, "--strategy", strategy, "--seconds", "2.5", "--json", "--concurrency", "4"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        wait_for_load(own, 0.8)
-        own.kill()
-        out, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
+    words = ["--url", own.url, mode, "--strategy", strategy, "--seconds", "2.5", "--json", "--concurrency", "4"]
+    code, out = meanwhile(words, own, 0.8, lambda _: own.kill())
     shown = json.loads(out)
     (side,) = shown["sides"]
-    assert (process.returncode, err) == (1, "")
+    assert code == 1
     assert side["answered"] > 0
     assert side["failed"] > 0
     assert side["breakers"]["circuit_breaker"]["opened"] >= 1
@@ -195,20 +188,9 @@ def test_a_warning_about_the_policies_is_shown_once(own: EmbeddedServer, tmp_pat
 
 def test_a_network_that_swallows_everything_does_not_hold_it_up(own: EmbeddedServer) -> None:
     with FaultProxy(own.host, own.port) as proxy:
-        process = subprocess.Popen(
-            command("--url", f"{proxy.url}?socket_timeout=0.3", "--seconds", "1.5", "--json", "--concurrency", "2"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            wait_for_load(own, 0.6)
-            proxy.black_hole()
-            out, err = process.communicate(timeout=30)
-        finally:
-            process.kill()
-    assert err == ""
-    assert process.returncode in (1, 2)  # 2 if it came before the first call was counted
+        words = ["--url", f"{proxy.url}?socket_timeout=0.3", "--seconds", "1.5", "--json", "--concurrency", "2"]
+        code, out = meanwhile(words, own, 0.6, lambda _: proxy.black_hole())
+    assert code == 1
     assert json.loads(out)["sides"][0]["failed"] > 0
 
 

@@ -79,29 +79,33 @@ def test_no_server_is_one_line_and_exit_2() -> None:
 
 
 def test_json_goes_on_line_by_line_and_survives_the_server(own: EmbeddedServer) -> None:
-    process = subprocess.Popen(
-        command("--url", own.url, "--json", "--interval", "0.1"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        first, second = (json.loads(process.stdout.readline()) for _ in range(2))
-        own.kill()
-        kinds = [json.loads(process.stdout.readline())["kind"] for _ in range(2)]
-        own.restart()
-        until = time.monotonic() + 15
-        while json.loads(process.stdout.readline())["kind"] != "clients":
-            assert time.monotonic() < until
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=15)
-    finally:
-        process.kill()
+    words = command("--url", own.url, "--json", "--interval", "0.1")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            first, second = next_line(process), next_line(process)
+            own.kill()
+            read_lines_until(process, "error")
+            own.restart()
+            read_lines_until(process, "clients")
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=15)
+        finally:
+            process.kill()
     assert first["per_second"]["total_commands_processed"] is None
     assert second["per_second"]["total_commands_processed"] > 0
-    assert kinds[-1] == "error"
     assert (process.returncode, err) == (130, "")
+
+
+def next_line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    assert process.stdout is not None
+    told: dict[str, Any] = json.loads(process.stdout.readline())
+    return told
+
+
+def read_lines_until(process: subprocess.Popen[str], kind: str) -> None:
+    until = time.monotonic() + 20
+    while next_line(process)["kind"] != kind:
+        assert time.monotonic() < until
 
 
 def test_on_a_terminal_it_is_redrawn_until_ctrl_c(own: EmbeddedServer) -> None:
