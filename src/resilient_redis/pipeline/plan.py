@@ -15,6 +15,7 @@ import msgspec
 from resilient_redis.calls import NO_DEADLINE, Call, LeftBehind, Outcome
 from resilient_redis.pipeline.flight import Flight
 from resilient_redis.pipeline.scope import Scope, apply_scope
+from resilient_redis.pipeline.shut import shut_of
 from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Runtime
 from resilient_redis.policies.fallback import Fallback
 from resilient_redis.policies.retry import Retry
@@ -74,6 +75,7 @@ class Plan:
         self.retries = any(isinstance(policy, Retry) and policy._attempts > 1 for policy in policies)
         self.fallback = any(isinstance(policy, Fallback) for policy in policies)
         self.hooks = tuple(_hooks(layer) for layer in layers)
+        self.shut = shut_of(self.layers, runtime)
         self.no_tokens: list[Any] = [None] * len(self.layers)
         self.no_levels: list[float] = [NO_DEADLINE] * len(self.layers)
         self._restless: Layer | None = None

@@ -10,6 +10,7 @@ from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
 from resilient_redis.pipeline.scope import active_scope, open_scope
+from resilient_redis.policies.fallback import UNSET
 
 
 def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
@@ -47,6 +48,8 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
                 flight = plan.resume(surface, args, options, quiet, started)
                 flight.succeed(value)
             return drive(plan, flight, surface, args, options)
+    if scope is None and plan.shut is not None and (value := plan.shut.answer(surface, args)) is not UNSET:
+        return value
     return drive(plan, plan.start(surface, args, options, allowance, scope), surface, args, options)
 
 

@@ -99,6 +99,11 @@ class CircuitBreakerLayer(Layer):
             return period
         return (period, self.runtime.clock.monotonic())
 
+    def refuses(self, now: float) -> bool:
+        """Would `enter` refuse, and change nothing?"""
+        period = self._machine.period
+        return period.state == "open" and period.since <= now < period.until
+
     def exit(self, token: Any, outcome: Outcome) -> None:
         """Count the outcome, unless it says nothing or comes from before a change of state."""
         # Without a tuple it was admitted while calm, by the plan, when the call began.

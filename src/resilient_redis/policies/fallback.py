@@ -12,6 +12,7 @@ import msgspec
 from resilient_redis.calls import NO_OVERRIDES, Call, Kind, Outcome
 from resilient_redis.commands.shapes import fit
 from resilient_redis.commands.tables import NEVER_MASKED, SENT_AS
+from resilient_redis.commands.traits import command_name, maskable
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import FallbackUsed
 from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Replace, Runtime, Supply
@@ -57,6 +58,15 @@ class FallbackLayer(Layer):
         if decision is not None and events.heard:
             events.emit(FallbackUsed(self.label, call.name, str(outcome.kind)))
         return decision
+
+    def mask(self, words: tuple[Any, ...]) -> Any:
+        """The value for a command that was refused before it was sent; ``UNSET``: none."""
+        name = command_name(words)
+        covered = maskable(name, words)
+        if covered == "never" or (covered == "if_told" and not (self.policy.writes or name in self._values)):
+            return UNSET
+        value = self._values.get(name, self.policy.value)
+        return UNSET if value is UNSET else _own_copy(fit(name, words, value))
 
     def _covers(self, outcome: Outcome, error: Exception) -> bool:
         call = outcome.call

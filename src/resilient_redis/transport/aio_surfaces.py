@@ -82,6 +82,12 @@ class CommandSurface:
         # The class attribute is looked up at each call: OpenTelemetry's instrumentor replaces it.
         return StockRedis.execute_command is STOCK and is_usual(options)
 
+    @staticmethod
+    def plain(args: Any) -> tuple[Any, ...] | None:
+        """The words of a command on any connection; ``None``: this client keeps one of its own."""
+        words: tuple[Any, ...] = args[1]
+        return words if not args[0].single_connection_client else None
+
     def call(self, args: Any, options: dict[str, Any]) -> Call:
         """Describe a command."""
         client, words = args

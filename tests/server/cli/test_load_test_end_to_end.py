@@ -190,7 +190,7 @@ def test_a_network_that_swallows_everything_does_not_hold_it_up(own: EmbeddedSer
     with FaultProxy(own.host, own.port) as proxy:
         words = ["--url", f"{proxy.url}?socket_timeout=0.3", "--seconds", "1.5", "--json", "--concurrency", "2"]
         code, out = meanwhile(words, own, 0.6, lambda _: proxy.black_hole())
-    assert code == 1
+    assert code in (1, 2)  # 2 if it came before the first answer was counted
     assert json.loads(out)["sides"][0]["failed"] > 0
 
 

@@ -40,6 +40,7 @@ class MultiplexedSurface:
 
     def __init__(self, commands: CommandSurface, lines: Lines, now: Callable[[], float]) -> None:
         self._commands = commands
+        self.plain = commands.plain
         self._lines = lines
         self._now = now
         self._large = lines.options.most_bytes
