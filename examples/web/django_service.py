@@ -20,6 +20,7 @@ try:
     import django_redis
     from django.conf import settings
     from django.contrib.sessions.backends.cache import SessionStore as CacheSessions
+    from django.contrib.sessions.middleware import SessionMiddleware
     from django.core.cache import cache
     from django.core.wsgi import get_wsgi_application
     from django.http import HttpRequest, JsonResponse
@@ -72,21 +73,23 @@ def health(request: HttpRequest) -> JsonResponse:
     return JsonResponse({name: django_redis.get_redis_connection(name).health().to_dict() for name in settings.CACHES})
 
 
-class Unavailable:
-    """Middleware: a page that cannot do without Redis says so, and when to come again."""
-
-    def __init__(self, get_response: Any) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request)
+class Sessions(SessionMiddleware):
+    """Says 503, and when to come again, if a page or the saving of a session cannot do without Redis."""
 
     def process_exception(self, request: HttpRequest, error: Exception) -> JsonResponse | None:
-        """``not_sent`` may be tried again; after ``unknown`` a write may have been done."""
-        if not isinstance(error, redis.RedisError):
-            return None
-        body = {"delivery": getattr(error, "delivery", "unknown")}
-        return JsonResponse(body, status=503, headers={"Retry-After": "1"})
+        return unavailable(error) if isinstance(error, redis.RedisError) else None
+
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        try:
+            return super().process_response(request, response)
+        except redis.RedisError as error:
+            return unavailable(error)
+
+
+def unavailable(error: redis.RedisError) -> JsonResponse:
+    """``not_sent`` may be tried again; after ``unknown`` a write may have been done."""
+    body = {"delivery": getattr(error, "delivery", "unknown")}
+    return JsonResponse(body, status=503, headers={"Retry-After": "1"})
 
 
 urlpatterns = [path("product/<int:number>", product), path("visits", visits), path("health", health)]
@@ -98,7 +101,7 @@ def create_app() -> Any:
     settings.configure(
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF=__name__,
-        MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", f"{__name__}.Unavailable"],
+        MIDDLEWARE=[f"{__name__}.Sessions"],  # in place of Django's SessionMiddleware
         SESSION_ENGINE=__name__,  # the module that has a SessionStore
         SESSION_CACHE_ALIAS="sessions",
         CACHES={

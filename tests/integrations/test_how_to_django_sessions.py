@@ -37,9 +37,7 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Any:
     ("engine", "known"),
     [("django_service", True), ("django.contrib.sessions.backends.cache", False)],
 )
-def test_a_visitor_is_known_again_after_an_outage(
-    example: Any, proxy: FaultProxy, engine: str, known: bool
-) -> None:
+def test_a_visitor_is_known_again_after_an_outage(example: Any, proxy: FaultProxy, engine: str, known: bool) -> None:
     from django.core.cache import caches
     from django.http import HttpRequest, JsonResponse
     from django.test import Client, override_settings
@@ -53,7 +51,7 @@ def test_a_visitor_is_known_again_after_an_outage(
     with override_settings(
         ALLOWED_HOSTS=["*"],
         ROOT_URLCONF="django_service",
-        MIDDLEWARE=["django.contrib.sessions.middleware.SessionMiddleware", "django_service.Unavailable"],
+        MIDDLEWARE=["django_service.Sessions"],
         SESSION_ENGINE=engine,
         SESSION_CACHE_ALIAS="default",
         CACHES={"default": example.redis_cache(proxy.url, [])},

@@ -102,7 +102,7 @@ class CircuitBreakerLayer(Layer):
     def refuses(self, now: float) -> bool:
         """Would `enter` refuse, and change nothing?"""
         period = self._machine.period
-        return period.state == "open" and period.since <= now < period.until
+        return (period.state == "open" and period.since <= now < period.until) or period.state == "isolated"
 
     def exit(self, token: Any, outcome: Outcome) -> None:
         """Count the outcome, unless it says nothing or comes from before a change of state."""

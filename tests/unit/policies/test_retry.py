@@ -383,8 +383,8 @@ def test_dotted_names_come_from_on() -> None:
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
-        (Retry(wait=wait_fixed(1)), ["retry.wait", "only code can hold"]),
-        (Retry(stop=stop_after_attempt(1), name="mine"), ["mine.stop", "only code can hold"]),
+        (Retry(wait=lambda state: 1.0), ["retry.wait", "only code can hold"]),
+        (Retry(stop=lambda state: True, name="mine"), ["mine.stop", "only code can hold"]),
         (Retry(retry=retry_if_exception_type(OSError)), ["retry.retry", "only code can hold"]),
         (Retry(on=lambda error: True), ["retry.on", "only code can hold <lambda>"]),
     ],

@@ -33,7 +33,7 @@ MOST_CALLS = {
     "asyncio pipeline of 10": 410,
     "no-op": 8,
     "no-op with a window": 12,
-    "refusal": 58,
+    "refusal": 22,
     "guarded get": 168,
 }
 """Python and C functions called, on Python 3.11 with redis-py 8.1 and hiredis 3.5; other versions differ by a few, so
