@@ -64,6 +64,7 @@ def pure_python_parser(session: nox.Session) -> None:
 def integrations(session: nox.Session) -> None:
     """rq, Celery, django-redis, Flask-Session, Flask-Limiter, huey, taskiq-redis and arq do real work over ours."""
     session.install(".[test]", "rq", "celery", "django-redis", "Flask-Session", "Flask-Limiter", "huey", "taskiq-redis")
+    session.install("django", "flask", "gunicorn", "fastapi", "httpx", "uvicorn")  # the services of the how-to pages
     session.install("--no-deps", "arq")  # it asks for redis-py below 6
     session.run("pytest", "-m", "integrations", "tests/integrations", *session.posargs)
 

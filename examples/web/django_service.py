@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import redis
+
 from resilient_redis import CircuitBreaker, Fallback, Retry, Timeout
 from resilient_redis.testing import EmbeddedServer
 

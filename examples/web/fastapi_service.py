@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import redis
+
 from resilient_redis import CircuitBreaker, Fallback, Retry, Timeout
 from resilient_redis.asyncio import ResilientRedis
 from resilient_redis.testing import EmbeddedServer
