@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         RejectedError,
         ResilienceError,
     )
+    from resilient_redis.listeners import register_listener
     from resilient_redis.pipeline import ResiliencePipeline, fallback, resilient
     from resilient_redis.policies import (
         Bulkhead,
@@ -84,6 +85,7 @@ __all__ = [
     "fallback",
     "pool_size",
     "priority",
+    "register_listener",
     "register_policy",
     "resilient",
 ]
@@ -130,6 +132,7 @@ _HOMES = {
     "pool": "pool",
     "pool_size": "pool.sizing",
     "priority": "pool.priority",
+    "register_listener": "listeners",
     "register_policy": "policies.registry",
     "resilient": "pipeline.decorators",
 }

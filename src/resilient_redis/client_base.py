@@ -20,6 +20,7 @@ from resilient_redis.pipeline.tuning import Commands, parse_commands
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
 from resilient_redis.policies.defaults import default_stack
+from resilient_redis.policies.fallback import Fallback
 from resilient_redis.policies.retry import Retry
 from resilient_redis.pool.face import PoolFace
 from resilient_redis.pool.health import PoolHealth
@@ -141,7 +142,7 @@ class ResilientClient:
         interval = interval_of(watch, source)
         seen = None if interval is None else signature(source)
         config = load_config(source, profile=profile, environ=environ)
-        made: Self = make_client(cls, config.client_arguments(kwargs))
+        made: Self = make_client(cls, config.client_arguments(kwargs), config.lint.silence)
         made._origin = Origin(source, profile, environ, kwargs, config)
         if interval is not None:
             made._watch = made._begin_watch(FileWatch(source, seen), interval)
@@ -173,12 +174,16 @@ class ResilientClient:
             ConfigError: the client was given ``policies``, which say it already.
         """
         state = adopt(self.connection_pool)
-        if state.defaults is None or not _same(self.policies, state.defaults):
+        # A rule of commands= may have put its Fallback around the default stack.
+        stack = [policy for policy in self.policies if not isinstance(policy, Fallback)]
+        if state.defaults is None or not _same(stack, state.defaults):
             raise _two_retries("set_retry: this client's policies= already say how to retry; make it without set_retry")
-        chosen = (convert_retry(retry) or Retry(attempts=1), *state.defaults[1:])
+        old, *others = state.defaults
+        new = convert_retry(retry) or Retry(attempts=1)
+        chosen = tuple(new if policy is old else policy for policy in self.policies)
         if _same(self.policies, state.policies):
             state.policies = chosen
-        state.defaults = chosen
+        state.defaults = (new, *others)
         state.given_retry = retry
         self._plan = state.store.plan(chosen)
         self._prepare()

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from resilient_redis.errors import ConfigError, PipelineOrderWarning
 from resilient_redis.events import ConfigRejected, ConfigReloaded, logger
+from resilient_redis.pipeline.checks import silenced
 from resilient_redis.pipeline.tuning import Rules, parse_commands
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.defaults import default_stack
 from resilient_redis.pool import fork
 from resilient_redis.pool.face import PoolFace
 from resilient_redis.pool.options import PoolOptions
-from resilient_redis.transport.adopt import adopt
+from resilient_redis.transport.adopt import adopt, convert_retry
 
 if TYPE_CHECKING:
     from resilient_redis.config.changes import Reloaded
@@ -144,8 +145,9 @@ class _Draft:
         self._old = origin.config
         self._new = new
         self._arguments = new.client_arguments({**origin.arguments, "budget": None})
-        self._before = _trial(client, origin.config.client_arguments({**origin.arguments, "budget": None}))
-        self._after = _trial(client, self._arguments)
+        before = origin.config.client_arguments({**origin.arguments, "budget": None})
+        self._before = _trial(client, before, origin.config.lint.silence)
+        self._after = _trial(client, self._arguments, new.lint.silence)
 
     def apply(self) -> Reloaded:
         """Put it in force: connections to come first, then the pool's bounds, then the policies."""
@@ -206,7 +208,8 @@ class _Draft:
         state.store.tune(rules.numbers)
         if state.policies is not None:
             state.policies = chosen
-        client._plan = state.store.plan(chosen)
+        with silenced(self._new.lint.silence):
+            client._plan = state.store.plan(chosen)
         client._prepare()
 
     def _stack(self, state: Any) -> Sequence[Policy]:
@@ -214,20 +217,21 @@ class _Draft:
         if given is not None:
             return given
         timeout = self._after.connection_pool.connection_kwargs.get("socket_timeout")
-        state.defaults = default_stack(timeout, state.redis_retry)
+        state.defaults = default_stack(timeout, convert_retry(state.given_retry) or state.redis_retry)
         return tuple(state.defaults)
 
 
-def _trial(client: Any, arguments: Mapping[str, Any]) -> Any:
+def _trial(client: Any, arguments: Mapping[str, Any], silence: Collection[str]) -> Any:
     """A client that opens nothing."""
     left_out = ("listeners", "budget", "connection_pool", "single_connection_client", "clock")
     tried = {name: value for name, value in arguments.items() if name not in left_out}
     tried["background"] = False
-    return make_client(type(client), tried)
+    return make_client(type(client), tried, silence)
 
 
-def make_client(cls: type[Any], arguments: Mapping[str, Any]) -> Any:
-    """A client of what `ResilienceConfig.client_arguments` says."""
+def make_client(cls: type[Any], arguments: Mapping[str, Any], silence: Collection[str] = ()) -> Any:
+    """A client of what `ResilienceConfig.client_arguments` says; ``silence``: codes that it gives no warning of."""
     rest = dict(arguments)
     url = rest.pop("url", None)
-    return cls(**rest) if url is None else cls.from_url(url, **rest)
+    with silenced(silence):
+        return cls(**rest) if url is None else cls.from_url(url, **rest)

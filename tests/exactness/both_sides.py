@@ -51,6 +51,10 @@ class Side:
         """One of ours; closed at the end."""
         return self.keep(self.Client.from_url(url, **options))
 
+    def sharing(self, url: str, **options: Any) -> Any:
+        """One of ours whose callers share a connection."""
+        return self.client(url, strategy="multiplexed", **options)
+
     def over_pool(self, url: str, **options: Any) -> Any:
         """redis-py's own over a pool of ours that has the policies."""
         return self.keep(self.Stock(connection_pool=self.Pool.from_url(url, **options)))

@@ -22,10 +22,10 @@ async def side(request: pytest.FixtureRequest) -> AsyncIterator[Side]:
         await side.close()
 
 
-@pytest.fixture(params=["client", "pool"])
+@pytest.fixture(params=["client", "pool", "multiplexed"])
 def make(request: pytest.FixtureRequest, side: Side) -> Any:
-    """Makes clients: of ours, and of redis-py's over a pool of ours."""
-    return side.client if request.param == "client" else side.over_pool
+    """Makes clients: of ours, of redis-py's over a pool of ours, and of ours that share a connection."""
+    return {"client": side.client, "pool": side.over_pool, "multiplexed": side.sharing}[request.param]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from resilient_redis.errors import PipelineOrderWarning
 from resilient_redis.policies.base import Policy
@@ -29,10 +31,28 @@ def find_order_faults(policies: Policies) -> list[PipelineOrderWarning]:
     return [fault for rule in RULES for fault in rule(policies)]
 
 
+_silenced: ContextVar[Collection[str]] = ContextVar("resilient_redis_silenced", default=())
+
+
+@contextmanager
+def silenced(codes: Collection[str]) -> Iterator[None]:
+    """Inside the block, in this thread or task, `warn_about_order` says nothing of these codes.
+
+    For clients of a configuration whose ``[lint]`` table gives a reason for them.
+    """
+    token = _silenced.set(codes)
+    try:
+        yield
+    finally:
+        _silenced.reset(token)
+
+
 def warn_about_order(policies: Policies) -> None:
-    """Issue each finding as a `PipelineOrderWarning`."""
+    """Issue each finding as a `PipelineOrderWarning`, but for those that are silenced."""
+    quiet = _silenced.get()
     for fault in find_order_faults(policies):
-        warnings.warn(fault, stacklevel=_level_outside())
+        if fault.code not in quiet:
+            warnings.warn(fault, stacklevel=_level_outside())
 
 
 def _level_outside() -> int:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis.asyncio.retry
+import redis.retry
+from redis.backoff import NoBackoff
 
 import resilient_redis
 import resilient_redis.asyncio
@@ -189,6 +192,43 @@ async def test_an_order_that_defeats_itself_is_warned_of_and_if_that_is_an_error
         with pytest.raises(resilient_redis.PipelineOrderWarning):
             await reload(client)
     assert [policy.type_name for policy in client.policies] == ["timeout"]
+
+
+async def test_a_silenced_code_is_warned_of_neither_at_first_nor_at_a_reload(kit: Kit) -> None:
+    stack = [{"type": "retry", "attempts": 2}, {"type": "fallback", "value": None}]
+    lint = {"silence": {"RR101": "the fallback is for one command alone"}}
+    kit.write(policies=stack, lint=lint)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        client = kit.client()
+        kit.write(policies=[{**stack[0], "attempts": 3}, stack[1]], profiles={"p": {}}, lint=lint)
+        assert await reload(client)
+    kit.write(policies=[{**stack[0], "attempts": 4}, stack[1]])
+    with pytest.warns(resilient_redis.PipelineOrderWarning, match="RR101"):
+        await reload(client)
+
+
+def test_a_profile_silences_for_its_own_clients(kit: Kit) -> None:
+    stack = [{"type": "retry", "attempts": 2}, {"type": "fallback", "value": None}]
+    silent = {"policies": stack, "lint": {"silence": {"RR101": "known"}}}
+    kit.write(profiles={"loud": {"policies": stack}, "silent": silent})
+    with pytest.warns(resilient_redis.PipelineOrderWarning, match="RR101"):
+        kit.client(profile="loud")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kit.client(profile="silent")
+
+
+async def test_set_retry_goes_with_a_rule_that_brings_a_fallback_and_outlives_a_reload(kit: Kit) -> None:
+    kit.write(commands={"GET": {"fallback": ""}})
+    client = kit.client()
+    module = redis.asyncio.retry if "asyncio" in type(client).__module__ else redis.retry
+    client.set_retry(module.Retry(NoBackoff(), 6))
+    assert [policy.type_name for policy in client.policies] == ["fallback", "retry", "circuit_breaker", "timeout"]
+    assert client.policies[1].attempts == 7
+    kit.write(commands={"GET": {"fallback": "x"}})
+    assert await reload(client)
+    assert client.policies[1].attempts == 7
 
 
 @pytest.mark.parametrize("watch", [0, "0s", -1, "soon"])

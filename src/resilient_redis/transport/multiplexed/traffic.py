@@ -1,4 +1,4 @@
-"""What goes over one shared connection of threads: one thread at a time sends, one reads, and they need not be the same.
+"""What goes over one shared connection of threads: one thread at a time sends and one reads, perhaps not the same one.
 
 Whoever files a command sends it at once, and what others file meanwhile. Whoever waits and finds nobody reading reads,
 gives each reply to whom it belongs, and leaves with his own.
@@ -193,7 +193,8 @@ class Traffic:
             oldest: float = self.book.in_flight[0].since
         except IndexError:
             oldest = now
-        return max(_LEAST, min(slot.deadline, oldest + self._owner.patience) - now)
+        seconds: float = min(slot.deadline, oldest + self._owner.patience) - now
+        return max(_LEAST, seconds)
 
     def _give_out(self, slot: Caller) -> bool:
         """Give each reply to its slot. True: ours was among them, and the reading is left to the next one."""
