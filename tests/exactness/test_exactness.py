@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
-from random import Random
 from typing import Any
 
 import pytest
@@ -23,9 +23,10 @@ WORKERS = 6
 CONNECTIONS = 3
 # A storm keeps the few connections busy: who waits for one in vain is to try again, or reads would fail for that.
 PATIENT = [Retry(attempts=40, wait_initial=0.003, wait_max=0.03, total_time=30, retry_rejected=True), Timeout(0.3)]
+# The defaults, but for a circuit that is waited for: a run that is over while it is open would prove little.
 DEFAULTS = [
-    Retry(attempts=3, wait_initial=0.025, wait_max=0.5, total_time=5),
-    CircuitBreaker(fail_max=5, reset_timeout=1.0, reset_timeout_max=60.0),
+    Retry(attempts=3, wait_initial=0.025, wait_max=0.5, total_time=5, retry_rejected=True),
+    CircuitBreaker(fail_max=5, reset_timeout=0.02, reset_timeout_max=0.1),
     Timeout(0.5),
 ]
 CAUGHT = ["INCR", "RPUSH", "EVAL", "MULTI", "pipeline", "SET NX", "ZREM", "LMOVE", "PUBLISH", "WATCH"]
@@ -43,9 +44,6 @@ async def run(
 ) -> None:
     """All workers at once, each with its own source of chance."""
     workload.prepare(WORKERS * operations)
-
-    def strike(chance: Random) -> None:
-        weather.strike(proxy, chance, workload.targets, workload.faults)
 
     def work(worker: int) -> Any:
         chance = chance_of(seed, worker)
@@ -109,10 +107,15 @@ async def test_the_books_catch_plain_repeating(
     with straight_to(server) as straight:
         workload = WRITES[name](side, straight)
         client = side.stock(proxy.url, retries=5, socket_timeout=0.5)
-        await run(side, workload, client, proxy, Weather(cuts=0.4), 40, seed=1)
-        workload.book.unlabelled.clear()  # what it says of its failures is another matter
-        with pytest.raises(AssertionError, match=r"twice|applied|told|nobody|by two|to two"):
-            workload.check()
+        for seed in range(5):  # by chance it may get away with a few
+            await run(side, workload, client, proxy, Weather(cuts=0.4), 40, seed=seed)
+            workload.book.unlabelled.clear()  # what it says of its failures is another matter
+            try:
+                workload.check()
+            except AssertionError as error:
+                assert re.search(r"twice|applied|told|nobody|by two|to two", str(error))
+                return
+        pytest.fail("nothing was caught")
 
 
 @pytest.mark.slow

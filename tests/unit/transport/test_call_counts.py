@@ -131,7 +131,7 @@ def test_a_pipeline_of_10(client: Any) -> None:
 
 
 def test_a_get_costs_less_than_redis_pys_and_a_pipeline_too(client: Any, url: str) -> None:
-    share = 0.5 if redis.__version__ >= "8" else 0.9
+    share = 0.55 if redis.__version__ >= "8" else 0.9
     uses: list[Callable[[Any], Any]] = [
         lambda one: one.get("k"),
         lambda one: fill(one.pipeline(transaction=False)).execute(),
