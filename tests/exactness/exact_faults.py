@@ -40,7 +40,12 @@ class Weather:
         targets: tuple[str, ...] = (),
         faults: tuple[str, ...] = CUTS,
     ) -> None:
-        """Perhaps arm a fault for the next request, or for the next of one of the targets, whoever sends it."""
+        """Perhaps arm a fault for the next request, or for the next of one of the targets, whoever sends it.
+
+        One at a time: while a circuit is open they would pile up, and nothing would ever come through again.
+        """
+        if "armed: nothing" not in repr(proxy):
+            return
         luck = chance.random()
         if luck < self.cuts:
             proxy.inject(chance.choice(faults), 1, commands=[chance.choice(targets)] if targets else ())

@@ -32,6 +32,11 @@ def protocol(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
+@pytest.fixture(params=["pooled", "multiplexed"])
+def strategy(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
 def slow_proxy(server: EmbeddedServer, proxy: FaultProxy) -> FaultProxy:
     """Replies are late and come in pieces; each key holds a value of its own, some longer than a piece."""
@@ -74,7 +79,8 @@ def check(client: Any, server: EmbeddedServer, seen: Counter[str]) -> None:
     assert seen["right"] > 50, dict(seen)
     assert seen["cut off"] > 20, dict(seen)
     stats = client.connection_pool.stats()
-    assert (stats.borrowed, stats.pending, stats.dialling, stats.closing) == (0, 0, 0, 0)
+    shared = stats.lines.connected if stats.lines else 0  # lent for as long as it lives
+    assert (stats.borrowed, stats.pending, stats.dialling, stats.closing) == (shared, 0, 0, 0)
     assert stats.size <= CONNECTIONS
     assert eventually(lambda: others_on(server) <= stats.size), f"{others_on(server)} open, {stats.size} in the pool"
 
@@ -91,9 +97,11 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return condition()
 
 
-async def test_tasks_cancelled_at_random(server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int) -> None:
+async def test_tasks_cancelled_at_random(
+    server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int, strategy: str
+) -> None:
     side, seen = TaskSide(), Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(10)])
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)])
 
     async def work(worker: int) -> None:
         chance = chance_of(1, worker)
@@ -114,10 +122,10 @@ async def test_tasks_cancelled_at_random(server: EmbeddedServer, slow_proxy: Fau
 
 
 async def test_calls_timed_out_at_random(
-    side: Side, server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int
+    side: Side, server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int, strategy: str
 ) -> None:
     seen = Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(10)])
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)])
 
     async def work(worker: int) -> None:
         chance = chance_of(2, worker)
@@ -149,14 +157,14 @@ async def tell(side: Side, client: Any, chance: random.Random, seen: Counter[str
     seen["right" if right else "wrong"] += 1
 
 
-async def test_tasks_cancelled_within_fences(server: EmbeddedServer, protocol: int) -> None:
+async def test_tasks_cancelled_within_fences(server: EmbeddedServer, protocol: int, strategy: str) -> None:
     side, seen = TaskSide(), Counter[str]()
     with redis.Redis(host=server.host, port=server.port) as straight:
         straight.mset({f"k{key}": value_of(key) for key in range(KEYS)})
         straight.config_resetstat()
     with LateRelay(server.port, seed=5, share=0.3, seconds=0.1, resets=0.3) as relay:
         policies = [Retry(attempts=8, wait_initial=0.001, wait_max=0.002), Timeout(0.03)]
-        client = side.client(relay.url, max_connections=CONNECTIONS, protocol=protocol, policies=policies)
+        client = side.client(relay.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=policies)
 
         async def work(worker: int) -> None:
             chance = chance_of(5, worker)
@@ -184,9 +192,11 @@ class Killed(BaseException):
 
 # A thread killed while it makes a socket leaves that to the collector, which tells: nobody has it in hand yet.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-async def test_threads_killed_at_random(server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int) -> None:
+async def test_threads_killed_at_random(
+    server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int, strategy: str
+) -> None:
     side, seen = ThreadSide(), Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, policies=[Timeout(10)])
+    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)])
     over = threading.Event()
     guarded: dict[int, bool] = {}
 
