@@ -16,20 +16,20 @@ url = os.environ["REDIS_URL"] if server is None else server.url
 from resilient_redis import ResilientRedis, Fallback, Retry, CircuitBreaker, Timeout, fallback
 
 r = ResilientRedis.from_url(url, policies=[
-    Fallback(None),                                # the last word: what the caller gets
-    Retry(attempts=3),                             # again, if it is safe to repeat
-    CircuitBreaker(fail_max=5, reset_timeout=60),  # do we ask the server at all?
-    Timeout(0.25),                                 # seconds for each attempt
+    Fallback(None),                                         # the last word: what the caller gets
+    Retry(attempts=3),                                      # again, if it is safe to repeat
+    CircuitBreaker(reset_timeout=1, reset_timeout_max=60),  # do we ask the server at all? 1 s pauses, growing
+    Timeout(0.25),                                          # seconds for each attempt
 ])
 r.set("greeting", "hello")
 r.get("greeting")
 
-@fallback([])                                      # around any function, sync or async
+@fallback([])                                               # around any function, sync or async
 def recent(user):
     return r.lrange(f"recent:{user}", 0, 9)
 
 recent("ada")
-print(r.describe())                                # the stack, with every effective number
+print(r.describe())                                         # the stack, with every effective number
 # --8<-- [end:readme]
 # fmt: on
 

@@ -22,6 +22,8 @@ LAST_LINES = {
     "custom_policy.py": "refused: not_sent, reads: no calls left; not sent",
     "from_environment.py": "REDIS_PORT: options.port: expected a whole number, got '5 thousand'",
     "forking_server.py": "100 requests over 5 connections, the parent's among them",
+    "multiplexed_service.py": "served 500 of 500 over one connection: hello again",
+    "multiplexed_threads.py": "32 threads, 0 replies of another",
     "graceful_shutdown.py": "the signal was handed on; the pool is closed",
     "fallback_decorator.py": "a bug is not masked: integer division or modulo by zero",
     "pipeline_around_http_like_function.py": "stock unknown",
@@ -33,6 +35,7 @@ WITH_A_SERVER_GIVEN = {
     **LAST_LINES,
     "asyncio_service.py": "served 100 of 100 after the outage: hello",
     "circuit_events.py": "states seen: isolated closed",
+    "multiplexed_service.py": "served 500 of 500 over one connection: hello",
     "quickstart.py": "the service kept answering; the circuit is closed",
 }
 

@@ -31,13 +31,15 @@ REFUSALS = {
 class Pair:
     """redis-py's client on database 0, ours on database 1 behind a proxy."""
 
-    def __init__(self, server: EmbeddedServer, proxy: FaultProxy, *, is_async: bool, **options: Any) -> None:
+    def __init__(
+        self, server: EmbeddedServer, proxy: FaultProxy, strategy: str, *, is_async: bool, **options: Any
+    ) -> None:
         self.proxy = proxy
         self.runner = asyncio.Runner() if is_async else None
         stock = redis.asyncio.Redis if is_async else redis.Redis
         ours = resilient_redis.asyncio.ResilientRedis if is_async else resilient_redis.ResilientRedis
         self.theirs = stock.from_url(server.url, **options)
-        self.ours = ours.from_url(proxy.url.replace("/0", "/1"), policies=POLICIES, **options)
+        self.ours = ours.from_url(proxy.url.replace("/0", "/1"), policies=POLICIES, strategy=strategy, **options)
 
     def run(self, function: Any, *args: Any, **options: Any) -> Any:
         """Call it on this side."""
@@ -109,11 +111,21 @@ def decode(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+@pytest.fixture(params=["pooled", "multiplexed"])
+def strategy(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(params=[False, True], ids=["sync", "asyncio"])
 def pair(
-    request: pytest.FixtureRequest, server: EmbeddedServer, proxy: FaultProxy, protocol: int, decode: bool
+    request: pytest.FixtureRequest,
+    server: EmbeddedServer,
+    proxy: FaultProxy,
+    protocol: int,
+    decode: bool,
+    strategy: str,
 ) -> Iterator[Pair]:
-    pair = Pair(server, proxy, is_async=request.param, protocol=protocol, decode_responses=decode)
+    pair = Pair(server, proxy, strategy, is_async=request.param, protocol=protocol, decode_responses=decode)
     yield pair
     pair.close()
 
@@ -131,10 +143,11 @@ def play(pair: Pair, sequence: list[Asked], met: Counter[str]) -> None:
         assert same(mine, theirs), f"{asked}: {mine!r} instead of {theirs!r}"
 
 
-def test_the_same_replies_with_and_without_faults(pair: Pair) -> None:
+def test_the_same_replies_with_and_without_faults(pair: Pair, strategy: str) -> None:
     met: Counter[str] = Counter()
+    examples = 30 if strategy == "pooled" else 15
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(sequence=SEQUENCES)
     def agree(sequence: list[Asked]) -> None:
         play(pair, sequence, met)

@@ -11,7 +11,8 @@ from typing import Any
 
 from resilient_redis.commands.table.blocking import BLOCKS
 from resilient_redis.config import ResilienceConfig
-from resilient_redis.config.lint_setup import Setup, make_setup, url_values
+from resilient_redis.config.explain import values_in_url
+from resilient_redis.config.lint_setup import Setup, make_setup
 from resilient_redis.config.lint_worst_case import WorstCase, worst_case
 from resilient_redis.config.problems import mask_text
 from resilient_redis.durations import parse_duration, show_duration
@@ -53,14 +54,13 @@ def explain(config: ResilienceConfig) -> Explained:
 
 def _settings(config: ResilienceConfig) -> Iterator[tuple[str, str, str]]:
     """Path, value and origin; what the URL's query says wins."""
-    in_url = url_values(config.url)
+    in_url = values_in_url(config)
     effective = _effective(make_setup(config).policies)
     for each in config.settings():
-        section, _, name = each.path.partition(".")
         if each.path in effective and each.value is None:
             yield each.path, f"{effective[each.path]:g}", str(each.origin)
-        elif section in ("options", "pool") and name in in_url:
-            yield each.path, repr(in_url[name]), f"url, {config.origins['url']}"
+        elif each.path in in_url:
+            yield each.path, each.shown, f"url, {each.origin}"
         else:
             yield each.path, each.shown, str(each.origin)
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 
 from resilient_redis.cli import exits
 from resilient_redis.config import ResilienceConfig, load_config
-from resilient_redis.config.document import read_document
 from resilient_redis.config.lint import Report, lint
 from resilient_redis.config.lint_finding import LEVELS, Finding
+from resilient_redis.config.loader import load_profiles
 from resilient_redis.config.origins import Origin
-from resilient_redis.config.sections import OWN_KEYS
 from resilient_redis.errors import ConfigError
 
 
@@ -66,25 +65,32 @@ def check_file(file: str, profile: str | None, url: str | None = None) -> Checke
         url: wins over the file's and over variables; ``None`` for neither.
     """
     try:
-        names = [profile] if profile is not None else _profiles(file)
+        found = _load(file, profile, url)
     except ConfigError as error:
         return CheckedFile(file, error.problems, ())
     errors: dict[str, None] = {}
     checked = []
-    for name in names:
-        try:
-            config = _load(file, name, url)
-        except ConfigError as error:
-            errors.update(dict.fromkeys(error.problems))
+    for name, config in found.items():
+        if isinstance(config, ConfigError):
+            errors.update(dict.fromkeys(config.problems))
         else:
             checked.append(CheckedProfile(name, config, lint(config)))
     return CheckedFile(file, tuple(errors), _without_needed_silence(checked, all_of_it=profile is None and not errors))
 
 
-def _load(file: str, profile: str | None, url: str | None) -> ResilienceConfig:
-    if url is None:
-        return load_config(file, profile=profile)
-    config = load_config(file, profile=profile, environ={**os.environ, _URL: url})
+def _load(file: str, profile: str | None, url: str | None) -> dict[str | None, ResilienceConfig | ConfigError]:
+    environ = None if url is None else {**os.environ, _URL: url}
+    found: dict[str | None, ResilienceConfig | ConfigError]
+    if profile is not None:
+        found = {profile: load_config(file, profile=profile, environ=environ)}
+    else:
+        found = load_profiles(file, environ=environ)
+    return found if url is None else {name: _from_option(config) for name, config in found.items()}
+
+
+def _from_option(config: ResilienceConfig | ConfigError) -> ResilienceConfig | ConfigError:
+    if isinstance(config, ConfigError):
+        return config
     return replace(config, origins={**config.origins, "url": Origin("variable", "--url")})
 
 
@@ -110,12 +116,3 @@ def exit_code(files: Sequence[CheckedFile], *, strict: bool) -> int:
     if any(file.count("warning") for file in files):
         return exits.FAILED if strict else exits.WARNINGS
     return exits.OK
-
-
-def _profiles(file: str) -> list[str | None]:
-    """The top level, if it says anything of a client, and every profile."""
-    data = read_document(file).data
-    profiles = data.get("profiles")
-    names = list(profiles) if isinstance(profiles, dict) else []
-    says_something = any(data.get(key) is not None for key in OWN_KEYS)
-    return [None, *names] if says_something or not names else [*names]

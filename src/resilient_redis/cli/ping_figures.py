@@ -78,13 +78,20 @@ class Figures:
     def lines(self, width: int, paint: Paint) -> list[str]:
         """The figures for people, at most ``width`` characters wide."""
         shown = self.as_dict()
-        failed = paint(f"{self.failures} failed", "red" if self.failures else "dim")
-        lines = [f"{self.sent} sent, {shown['answered']} answered, {failed}, {_count(self.dials, 'connection')} opened"]
+        lines = self._counts(shown["answered"], width, paint)
         if self._times.count:
             lines += self._percentiles(shown["milliseconds"], width, paint)
             lines += [_bar(low, high, count, self._highest(), width, paint) for low, high, count in self._bins()]
         lines += [f"{count} x {reason}"[:width] for reason, count in self._reasons.items()]
         return lines
+
+    def _counts(self, answered: int, width: int, paint: Paint) -> list[str]:
+        sent, failed = f"{self.sent} sent, {answered} answered, ", f"{self.failures} failed"
+        opened = f"{_count(self.dials, 'connection')} opened"
+        painted = paint(failed, "red" if self.failures else "dim")
+        if len(f"{sent}{failed}, {opened}") <= width:
+            return [f"{sent}{painted}, {opened}"]
+        return [f"{sent}{painted}", opened]
 
     def _percentiles(self, milliseconds: dict[str, float], width: int, paint: Paint) -> list[str]:
         parts = [f"{name} {show_ms(value)}" for name, value in milliseconds.items()]

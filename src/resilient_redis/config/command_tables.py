@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -86,7 +88,13 @@ def _read_value(key: str, value: Any, path: Path, problems: Problems) -> Any:
     if value is None and key != "fallback":
         problems.add(path, "expected a value, got null; leave the key out")
         return None
-    return convert(value, field.type, path, problems)
+    return convert(value, _without_none(field.type), path, problems)
+
+
+def _without_none(wanted: Any) -> Any:
+    """Here a key that says nothing is left out."""
+    options = [option for option in get_args(wanted) if option is not type(None)]
+    return functools.reduce(operator.or_, options) if type(None) in get_args(wanted) else wanted
 
 
 def _message(error: ConfigError) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from resilient_redis.config.from_text import VariableText, is_duration
-from resilient_redis.config.problems import Path, Problems, mask_text, show, unknown
+from resilient_redis.config.from_text import NONE, VariableText, is_duration, or_none, takes_none
+from resilient_redis.config.problems import Path, Problems, mask_text, quoted, show, unknown
 from resilient_redis.durations import parse_duration
 from resilient_redis.errors import ConfigError
 
@@ -24,12 +24,19 @@ _WORDS = {
     "array": "a list",
     "object": "a table",
 }
+_NEARLY_NONE = frozenset({"none", "null", "nil", "never", "off", "unlimited"})
 _LONGEST_DURATION = 60
 _MOST_BITS = 64
 
 
 def convert(value: Any, wanted: Any, path: Path, problems: Problems) -> Any:
     """``value`` as ``wanted``; each element of a list or table on its own, so that all problems are found."""
+    if isinstance(value, str) and takes_none(wanted):
+        if value == NONE:
+            return None
+        if value.lower() in _NEARLY_NONE and bool not in get_args(wanted):
+            problems.add(path, f'unknown value {quoted(value)}; did you mean "{NONE}"?')
+            return None
     if isinstance(value, VariableText):
         value = value.as_type(wanted)
     if is_duration(wanted):
@@ -63,6 +70,7 @@ def _convert_whole(value: Any, wanted: Any, path: Path, problems: Problems) -> A
 
 def _explain(message: str, value: Any, wanted: Any, path: Path) -> tuple[Path, str]:
     place = _PLACE.search(message)
+    otherwise = or_none(wanted) if place is None else ""
     if place is not None:
         message = message[: place.start()]
         for key, index in _STEP.findall(place.group(1)):
@@ -70,7 +78,7 @@ def _explain(message: str, value: Any, wanted: Any, path: Path) -> tuple[Path, s
     choices = _choices(wanted)
     if isinstance(value, str) and choices and all(isinstance(choice, str) for choice in choices):
         return path, unknown("value", value, choices)
-    return path, f"{expectation(message, wanted)}, got {show(value, path)}"
+    return path, f"{expectation(message, wanted)}{otherwise}, got {show(value, path)}"
 
 
 def expectation(message: str, wanted: Any) -> str:

@@ -28,6 +28,9 @@ MAPPING_NAME = "config"
 
 FORMATS = {".toml": "toml", ".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
+_SCHEMA = "$schema"
+"""Where editors look for the schema of a JSON document. It says nothing of a client."""
+
 _PYPROJECT_TABLE: Path = ("tool", "resilient_redis")
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
 
@@ -74,6 +77,8 @@ def read_document(source: Source) -> Document:
 def _read_file(name: str) -> Document:
     suffix = os.path.splitext(name)[1].lower()
     if suffix not in FORMATS:
+        if os.path.isdir(name):
+            raise failure(name, "is a directory, not a file")
         near = suggest(suffix, FORMATS) if suffix else None
         hint = f'; did you mean "{near}"?' if near else ""
         raise failure(name, f"unknown kind of file {suffix!r}{hint} (known: {', '.join(FORMATS)})")
@@ -204,7 +209,10 @@ def _document(data: Any, root: Path, folder: str, problems: Problems) -> Documen
         _check_size(data)
     except Fault as fault:
         raise failure(problems.name, fault.message) from None
-    return Document(plain(data, root, problems), root, folder, problems)
+    copied = plain(data, root, problems)
+    if isinstance(copied.get(_SCHEMA), str):  # of another type it is told as an unknown key
+        del copied[_SCHEMA]
+    return Document(copied, root, folder, problems)
 
 
 def _check_size(data: Any) -> None:

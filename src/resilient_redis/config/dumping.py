@@ -6,6 +6,8 @@ import dataclasses
 import socket
 from typing import TYPE_CHECKING, Any
 
+from resilient_redis.config.from_text import NONE
+from resilient_redis.config.options import is_nullable
 from resilient_redis.config.policy_tables import dump_policies
 from resilient_redis.errors import ConfigError
 from resilient_redis.listeners import name_of
@@ -21,7 +23,7 @@ def to_document(config: ResilienceConfig) -> dict[str, Any]:
     if config.options:
         document["options"] = {name: _plain(name, value) for name, value in config.options.items()}
     if config.pool:
-        document["pool"] = dict(config.pool)
+        document["pool"] = {name: _plain(name, value) for name, value in config.pool.items()}
     if isinstance(config.strategy, Multiplexed):
         document["strategy"] = "multiplexed"
         document["multiplexed"] = dataclasses.asdict(config.strategy)
@@ -40,6 +42,8 @@ def to_document(config: ResilienceConfig) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
+    if value is None and is_nullable(name):
+        return NONE
     if name == "socket_keepalive_options" and value is not None:
         names = {number: name for name, number in vars(socket).items() if name.startswith("TCP_KEEP")}
         return {names[number]: setting for number, setting in value.items()}

@@ -11,13 +11,14 @@ import msgspec
 import redis
 
 from resilient_redis.config.budget_tables import BUDGET_TYPES
+from resilient_redis.config.lint_setup import url_values
 from resilient_redis.config.merging import Merged
 from resilient_redis.config.origins import DEFAULT, Origin, Setting
 from resilient_redis.config.problems import Path, Problems, show_path
 from resilient_redis.errors import ConfigError
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.defaults import default_stack
-from resilient_redis.pool.options import PoolOptions
+from resilient_redis.pool.options import POOL_FIELDS, PoolOptions
 from resilient_redis.transport.multiplexed.options import Multiplexed
 
 if TYPE_CHECKING:
@@ -86,8 +87,16 @@ def _policy_places(merged: Merged, shared: Shared) -> Iterator[tuple[Path, Path]
 
 def settings_of(config: ResilienceConfig) -> tuple[Setting, ...]:
     """Every value in force, in the order of the reference; see `ResilienceConfig.settings`."""
-    values = {show_path(path): value for path, value in _values(config)}
-    return tuple(Setting(path, value, _origin(path, config.origins)) for path, value in values.items())
+    values = {show_path(path): (value, _origin(show_path(path), config.origins)) for path, value in _values(config)}
+    for path, value in values_in_url(config).items():
+        values[path] = value, config.origins.get("url", DEFAULT)
+    return tuple(Setting(path, *found) for path, found in values.items())
+
+
+def values_in_url(config: ResilienceConfig) -> dict[str, Any]:
+    """What the query of the URL sets, which wins, by key path."""
+    found = url_values(config.url)
+    return {f"{'pool' if name in POOL_FIELDS else 'options'}.{name}": value for name, value in found.items()}
 
 
 def _origin(path: str, origins: Mapping[str, Origin]) -> Origin:
@@ -128,7 +137,8 @@ def _stack(config: ResilienceConfig) -> tuple[Policy, ...]:
     if config.policies is not None:
         return config.policies
     usual = inspect.signature(redis.Redis.__init__).parameters["socket_timeout"].default
-    return default_stack(config.options.get("socket_timeout", usual))
+    given = {**config.options, **url_values(config.url)}
+    return default_stack(given.get("socket_timeout", usual))
 
 
 def _option_values(config: ResilienceConfig) -> Iterator[tuple[Path, Any]]:

@@ -21,6 +21,25 @@ def is_duration(wanted: Any) -> bool:
     return wanted is DurationSpec or any(option is DurationSpec for option in get_args(wanted))
 
 
+NONE = "none"
+"""What ``None`` is called in a file: TOML and variables have no null."""
+
+
+def takes_none(wanted: Any) -> bool:
+    """May it be ``None``, and can `NONE` mean nothing else? Where any text may stand, it is that text.
+
+    >>> takes_none(int | None), takes_none(int), takes_none(str | None)
+    (True, False, False)
+    """
+    options = get_args(wanted)
+    return type(None) in options and str not in options
+
+
+def or_none(wanted: Any) -> str:
+    """The end of a message that says what was expected."""
+    return f' or "{NONE}"' if takes_none(wanted) else ""
+
+
 class VariableText(str):
     """The text of a variable. It is a plain text for whoever does not ask further."""
 

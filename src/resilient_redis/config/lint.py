@@ -82,6 +82,7 @@ RULES: tuple[Rule, ...] = (
     lint_surroundings.bulkhead_larger_than_the_pool,
     lint_surroundings.more_connections_than_the_server_admits,
     lint_policies.minimum_never_reached,
+    lint_policies.circuit_open_for_long,
     lint_policies.waits_without_chance,
     lint_policies.fallback_for_writes,
     lint_policies.accumulating_commands_repeated,

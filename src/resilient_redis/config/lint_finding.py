@@ -47,6 +47,7 @@ CODES: dict[str, Code] = {
     "RR211": Code("error", "min_idle above max_connections"),
     "RR212": Code("warning", "TLS that trusts anybody"),
     "RR213": Code("warning", "a multiplexed strategy that cannot share"),
+    "RR214": Code("info", "a circuit that stays open long"),
     "RR298": Code("info", "a silenced code that does not exist"),
     "RR299": Code("info", "a silenced code that finds nothing"),
 }

@@ -100,6 +100,24 @@ def minimum_never_reached(setup: Setup) -> Iterator[Finding]:
             )
 
 
+_LONG = 60.0
+"""Seconds that a circuit may be open at first; pybreaker's default, and so ours."""
+
+
+def circuit_open_for_long(setup: Setup) -> Iterator[Finding]:
+    """RR214."""
+    for index, policy in _given(setup, CircuitBreaker):
+        open_for = parse_duration(policy.reset_timeout)
+        if open_for >= _LONG and policy.reset_timeout_max is None:
+            yield Finding(
+                "RR214",
+                f"policies[{index}].reset_timeout",
+                f"the circuit stays open for {show_duration(open_for)}, however soon the server is back: a restart of "
+                "a second costs all that time of refused calls.",
+                'begin short and let it grow: reset_timeout = "1s", reset_timeout_max = "1m".',
+            )
+
+
 def waits_without_chance(setup: Setup) -> Iterator[Finding]:
     """RR207."""
     for index, policy in _given(setup, Retry):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import redis.connection
 
@@ -103,7 +104,7 @@ def _pool(
 
 
 def url_values(url: str | None) -> dict[str, Any]:
-    """What the URL's query sets, of what rules look at.
+    """What the URL's query sets, as redis-py and the pool read it.
 
     >>> url_values("redis://localhost?max_connections=8")
     {'max_connections': 8}
@@ -114,7 +115,7 @@ def url_values(url: str | None) -> dict[str, Any]:
         found = cast(Any, redis.connection).parse_url(url)
     except ValueError:
         return {}  # the loader says so
-    kept = {name: found[name] for name in (*POOL_FIELDS, *_TIMEOUTS, "ssl_cert_reqs") if name in found}
+    kept = {name: found[name] for name in parse_qs(urlsplit(url).query) if name in found}
     numbers = {"max_connections", "min_idle", "max_waiting", "max_dials"}
     return {name: _number(value) if name in numbers else _seconds(name, value) for name, value in kept.items()}
 

@@ -17,6 +17,7 @@ from resilient_redis.config.environment import (
     LAYERS,
     NESTED,
     PROFILE_VARIABLE,
+    Environment,
     patched_policies,
     read_environment,
 )
@@ -73,11 +74,74 @@ def load_config(
         source = variables.get(FILE_VARIABLE) or None
         if source is not None and profile is None:
             profile = variables.get(PROFILE_VARIABLE) or None
+    read = _read(source, variables)
+    chosen = None if source is None and profile is None else _choose(read.sections, profile, read.document)
+    return _config_of(read, chosen)
+
+
+def load_profiles(
+    source: Source, *, environ: Mapping[str, str] | None = None
+) -> dict[str | None, ResilienceConfig | ConfigError]:
+    """Each way to use a document, read once: the top level (``None``), if it says anything, and all profiles.
+
+    Args:
+        source: as for `load_config`.
+        environ: as for `load_config`.
+
+    Returns:
+        the configurations by the profile's name; the error in place of one that is wrong.
+
+    Raises:
+        ConfigError: the document cannot be read, or says nothing.
+
+    >>> found = load_profiles({"profiles": {"a": {"url": "redis://a"}, "b": {"url": "env:T_NONE"}}}, environ={})
+    >>> found["a"].url, type(found["b"]).__name__
+    ('redis://a', 'ConfigError')
+    """
+    read = _read(source, os.environ if environ is None else environ)
+    sections = read.sections
+    names: list[str | None] = list(sections.profiles)
+    if not sections.top.empty:
+        names.insert(0, None)
+    if not names:
+        return {None: _config_of(read, _choose(sections, None, read.document))}
+    found: dict[str | None, ResilienceConfig | ConfigError] = {}
+    for name in names:
+        try:
+            found[name] = _config_of(read.copy(), name)
+        except ConfigError as error:
+            found[name] = error
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """A document that was read and checked, before it is known which profile is meant."""
+
+    document: Document
+    variables: Environment
+    sections: Sections
+
+    def copy(self) -> _Read:
+        """One that a profile may add its own problems to."""
+        return _Read(
+            dataclasses.replace(self.document, problems=self.document.problems.copy()),
+            dataclasses.replace(
+                self.variables, layers={name: {**table} for name, table in self.variables.layers.items()}
+            ),
+            self.sections,
+        )
+
+
+def _read(source: Source | None, variables: Mapping[str, str]) -> _Read:
     document = empty_document() if source is None else read_document(source)
     document = dataclasses.replace(document, environ={**os.environ, **variables})
     found = read_environment(variables, document)
-    sections = read_sections(document)
-    chosen = None if source is None and profile is None else _choose(sections, profile, document)
+    return _Read(document, found, read_sections(document))
+
+
+def _config_of(read: _Read, chosen: str | None) -> ResilienceConfig:
+    document, found, sections = read.document, read.variables, read.sections
     chain = chain_of(sections, chosen)
     written = next((section for section in chain if section.policies is not None), None)
     patched = patched_policies(

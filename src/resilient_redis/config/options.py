@@ -11,7 +11,7 @@ import msgspec
 import redis
 
 from resilient_redis.config.convert import convert, duration_problem, expectation
-from resilient_redis.config.from_text import is_duration
+from resilient_redis.config.from_text import NONE, is_duration, or_none, takes_none
 from resilient_redis.config.option_objects import OBJECTS_BY_NAME, UnknownNameError
 from resilient_redis.config.problems import Path, Problems, show, unknown
 from resilient_redis.config.references import is_reference
@@ -183,6 +183,11 @@ def check_pool(options: dict[str, tuple[Any, Path]], path: Path, problems: Probl
         problems.add(where, str(error).removeprefix(f"{error.field}: "))
 
 
+def is_nullable(name: str) -> bool:
+    """Does a file write "none" for the option's ``None``?"""
+    return takes_none(_TYPES.get(name))
+
+
 def _remedy(name: str) -> str:
     remedy = _CODE_ONLY.get(name)
     return f"; {remedy}" if remedy else ""
@@ -226,13 +231,17 @@ def read_followed(name: str, text: str, origin: str) -> Any:
         ValueError: it is none; the message does not show the text, which may be a secret.
     """
     wanted = _TYPES.get(name, str)
+    if text == NONE and takes_none(wanted):
+        return None
     if is_duration(wanted):
         return _followed_duration(name, text, origin)
     plain = text.lower() if bool in (wanted, *get_args(wanted)) else text
     try:
         return msgspec.convert(plain, wanted, strict=False)
     except msgspec.ValidationError as error:
-        raise ValueError(f"what {origin} holds does not fit: {expectation(str(error), wanted)}") from None
+        raise ValueError(
+            f"what {origin} holds does not fit: {expectation(str(error), wanted)}{or_none(wanted)}"
+        ) from None
 
 
 def _followed_duration(name: str, text: str, origin: str) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from resilient_redis.config.convert import convert
+from resilient_redis.config.from_text import NONE, takes_none
 from resilient_redis.config.problems import Path, Problems, listed, mask_text, shorten, show, show_path, unknown
 from resilient_redis.config.shared import share
 from resilient_redis.errors import ConfigError
@@ -207,6 +208,8 @@ def _is_default(field: _Field, value: Any) -> bool:
 
 
 def _dump_value(policy: Policy, field: _Field, value: Any) -> Any:
+    if value is None and takes_none(field.type):
+        return NONE
     try:
         plain = _with_lists(msgspec.to_builtins(value, str_keys=True))
         if _same(msgspec.convert(plain, field.type), value):

@@ -6,9 +6,10 @@ import datetime
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from resilient_redis.config.other_names import meant_by
 from resilient_redis.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def unknown(what: str, name: str, known: Iterable[str], *, always_list: bool = T
     'unknown policy "retyr"; did you mean "retry"? (known: retry, timeout)'
     """
     known = list(known)
-    near = suggest(name, known)
+    near = meant_by(fold(name), known) or suggest(name, known)
     message = f"unknown {what} {quoted(name)}"
     if near is not None:
         message += f"; did you mean {quoted(near)}?"
@@ -177,6 +178,12 @@ class Problems:
         # No human reads more, and looking for suggestions takes its time.
         self.found[(), f"more than {MOST_PROBLEMS} problems; these are the first"] = None
         self.stop_if_any()
+
+    def copy(self) -> Problems:
+        """The same so far; what is added to one is not in the other. The lines are looked for once."""
+        if self.lines is not None:
+            self._find_lines()
+        return replace(self, found=dict(self.found), variables=dict(self.variables), elsewhere=dict(self.elsewhere))
 
     def stop_if_any(self) -> None:
         """Raise one `ConfigError` for all that was noted, in the order of the lines."""

@@ -19,6 +19,7 @@ from resilient_redis.config.options import OptionsSpec, PoolSpec
 from resilient_redis.config.schema_docstrings import field_texts, first_line
 from resilient_redis.config.schema_types import (
     DURATION,
+    NULL,
     REFERENCE,
     Schema,
     or_null,
@@ -57,6 +58,7 @@ def build_schema(*, installed: bool = False) -> Schema:
     ['breakers', 'budget', 'budgets', 'commands']
     """
     top = {
+        "$schema": {"type": "string", "description": texts.SECTIONS["$schema"]},
         **_section("budget"),
         "lint": _ref("lint", "lint"),
         "breakers": _by_name("breakers", "shared_breaker"),
@@ -197,13 +199,8 @@ def _command() -> Schema:
 
 def _take_null(schema: Schema) -> None:
     """A key with null is refused here: it is to be left out."""
-    if isinstance(schema.get("type"), list):
-        kinds = [kind for kind in schema["type"] if kind != "null"]
-        schema["type"] = kinds[0] if len(kinds) == 1 else kinds
-    if "enum" in schema:
-        schema["enum"] = [value for value in schema["enum"] if value is not None]
     for option in schema.pop("anyOf", ()):
-        if option != {"type": "null"}:
+        if option != NULL:
             schema.update(option)
 
 

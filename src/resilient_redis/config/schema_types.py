@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+import functools
+import operator
 from typing import Any, get_args
 
 import msgspec
 
-from resilient_redis.config.from_text import is_duration
+from resilient_redis.config.from_text import NONE, is_duration, takes_none
 
 Schema = dict[str, Any]
 
@@ -20,6 +22,9 @@ DURATION: Schema = {
     ],
     "examples": ["250ms", 1.5],
 }
+
+NULL: Schema = {"enum": [None, NONE]}
+"""What is ``None`` in code."""
 
 REFERENCE: Schema = {
     "title": "Reference",
@@ -34,19 +39,30 @@ def type_schema(wanted: Any) -> Schema:
     """The schema of a type as the specs use them: plain types, bounds, literals, enums, durations, lists, tables.
 
     >>> type_schema(int | None)
-    {'type': ['integer', 'null']}
+    {'anyOf': [{'type': 'integer'}, {'enum': [None, 'none']}]}
     """
     if wanted is Any:
         return {}
+    if takes_none(wanted) and not _is_enum(wanted):
+        return _or_none(wanted)
     if is_duration(wanted):
-        found: Schema = {"$ref": "#/$defs/duration"}
-        return {"anyOf": [found, {"type": "null"}]} if type(None) in get_args(wanted) else found
+        return {"$ref": "#/$defs/duration"}
     for option in (wanted, *get_args(wanted)):
         if isinstance(option, type) and issubclass(option, enum.Enum):
             return {"enum": [member.value for member in option]}
     found = msgspec.json.schema(wanted)
     found.pop("$schema", None)
     return _merge_types(found)
+
+
+def _or_none(wanted: Any) -> Schema:
+    """A type that may be ``None``: null, or the word for it where there is no null."""
+    others = [option for option in get_args(wanted) if option is not type(None)]
+    return {"anyOf": [type_schema(functools.reduce(operator.or_, others)), NULL]}
+
+
+def _is_enum(wanted: Any) -> bool:
+    return any(isinstance(option, type) and issubclass(option, enum.Enum) for option in get_args(wanted))
 
 
 def _merge_types(schema: Schema) -> Schema:

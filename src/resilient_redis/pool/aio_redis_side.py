@@ -356,6 +356,9 @@ def abort(connection: Any) -> None:
     except StopIteration:
         return
     except Exception:  # noqa: BLE001 - it is gone, one way or another
+        with contextlib.suppress(Exception):  # older redis-py disconnects only within a task
+            connection._parser.on_disconnect()
+            connection._close()
         return
     closing.close()
 

@@ -60,7 +60,7 @@ async def test_a_client_that_is_closed_waits_for_the_replies_that_are_due(
     client = shared(proxy.url, ONCE)
     await face.run(client.set, "k", "v")
     proxy.delay_reply(0.2, commands=["GET"])
-    calls = asyncio.create_task(face.together([lambda: client.get("k") for _ in range(5)]))
+    calls = asyncio.get_running_loop().create_task(face.together([lambda: client.get("k") for _ in range(5)]))
     await face.pause(0.1)
     await end(face, client)
     replies = await calls
@@ -76,7 +76,7 @@ async def test_a_pool_that_is_closed_with_patience_waits_for_the_replies_that_ar
     client = shared(proxy.url, ONCE)
     await face.run(client.set, "k", "v")
     proxy.delay_reply(0.2, commands=["GET"])
-    calls = asyncio.create_task(face.together([lambda: client.get("k") for _ in range(5)]))
+    calls = asyncio.get_running_loop().create_task(face.together([lambda: client.get("k") for _ in range(5)]))
     await face.pause(0.1)
     assert await end_pool(face, client.connection_pool, timeout=2) is True
     replies = await calls
@@ -90,7 +90,7 @@ async def test_a_pool_that_is_closed_at_once_cuts_off_what_is_in_flight(
     client = shared(proxy.url, ONCE)
     await face.run(client.set, "k", "v")
     proxy.delay_reply(0.5, commands=["GET"])
-    calls = asyncio.create_task(face.together([lambda: client.get("k") for _ in range(5)]))
+    calls = asyncio.get_running_loop().create_task(face.together([lambda: client.get("k") for _ in range(5)]))
     await face.pause(0.1)
     assert await end_pool(face, client.connection_pool) is False
     errors = await calls
@@ -124,6 +124,25 @@ async def test_new_credentials_are_used_by_a_new_connection(face: Any, shared: A
 def asyncio_client(url: str, **options: Any) -> Any:
     options = {"policies": ONCE, "strategy": "multiplexed", **options}
     return resilient_redis.asyncio.ResilientRedis.from_url(url, **options)
+
+
+@pytest.mark.parametrize("end_of_the_first", ["lost", "closed"])
+async def test_a_successor_whose_predecessor_has_ended_meanwhile_is_not_one_too_many(
+    server: EmbeddedServer, end_of_the_first: str
+) -> None:
+    async with asyncio_client(server.url) as client:
+        await client.ping()
+        lines = client.connection_pool._shared
+        [line] = lines._lines
+        lines._succeed(line, "reconnect")
+        if end_of_the_first == "lost":
+            line.lose("a test's own loss")
+            assert await client.ping() is True
+        else:
+            lines.retire("closed")
+        await asyncio.sleep(0.1)
+        stats = client.connection_pool.stats()
+        assert (stats.lines.connected, stats.borrowed) == ((1, 1) if end_of_the_first == "lost" else (0, 0))
 
 
 async def test_cancel_storms_shift_nothing(server: EmbeddedServer) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import random
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +33,12 @@ KINDS = ["command", "pipeline"]
 
 class Killed(BaseException):
     """Thrown into a thread from outside, as a job's time limit is."""
+
+
+@pytest.fixture(autouse=True)
+def deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exception may hit what reports one that hit a destructor, and pytest takes that for a failure of its own."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
 
 
 @pytest.fixture

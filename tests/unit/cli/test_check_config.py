@@ -207,8 +207,11 @@ def test_fallbacks_of_single_commands_are_in_the_pipeline(tmp_path: Path, capsys
     assert "worst case of GET\n  1 send, 0.02 s\n" in shown
 
 
-def test_a_budget_and_its_limit_are_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = tmp_path / "c.toml"
+def test_a_budget_and_its_limit_are_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a long path would be wrapped
+    file = Path("c.toml")
     file.write_text("[budget]\nlimit = 200\n[lint]\nmaxclients = 100\nworkers = 9\n")
     code, shown = check(capsys, str(file))
     assert code == exits.FAILED

@@ -12,7 +12,7 @@ from resilient_redis.cli.doctor.asking import Clock, Facts
 from resilient_redis.cli.doctor.checks import CHECKS, judge_facts
 from resilient_redis.cli.doctor.line import Line, Report, worst
 from resilient_redis.cli.doctor.settings import Settings
-from resilient_redis.cli.doctor.show import show_end, show_line
+from resilient_redis.cli.doctor.show import Folded, show_end, show_line
 from resilient_redis.cli.doctor.timing import Patience
 from resilient_redis.cli.output import Output
 
@@ -154,3 +154,21 @@ def test_the_exit_code_is_that_of_the_worst_line(statuses: list[str], code: int)
 def test_the_worst_finding_stands_first() -> None:
     found = [Line("x", "warning", "a", "do a"), Line("x", "failed", "b", "do b")]
     assert worst("x", found, "") == Line("x", "failed", "b; a", "do b; do a")
+
+
+def test_checks_skipped_for_one_reason_are_one_line() -> None:
+    shown: list[Line] = []
+    folded = Folded(shown.append)
+    for line in (
+        Line("tcp", "failed", "refused", "start it"),
+        Line("tls", "skipped", "no connection"),
+        *(Line(check, "skipped", "not reached") for check in ("login", "rights", "clock")),
+    ):
+        folded.add(line)
+    folded.flush()
+    folded.flush()
+    assert shown == [
+        Line("tcp", "failed", "refused", "start it"),
+        Line("tls", "skipped", "no connection"),
+        Line("3 checks", "skipped", "not reached: login, rights, clock"),
+    ]

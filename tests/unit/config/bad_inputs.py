@@ -7,12 +7,8 @@ TOP = (
     "(known: breakers, budget, budgets, commands, lint, listeners, multiplexed, options, policies, pool, profiles, "
     "strategy, url)"
 )
-PROFILE = (
-    "(known: budget, commands, extends, lint, listeners, multiplexed, options, policies, pool, strategy, url)"
-)
-RETRY = (
-    "(known: attempts, name, on, repeat, retry_rejected, stop, total_time, wait, wait_initial, wait_max)"
-)
+PROFILE = "(known: budget, commands, extends, lint, listeners, multiplexed, options, policies, pool, strategy, url)"
+RETRY = "(known: attempts, name, on, repeat, retry_rejected, stop, total_time, wait, wait_initial, wait_max)"
 SCHEMES = "(known: redis://, rediss://, unix://)"
 
 # name, what stands after the line number, then (text, line) in TOML, JSON and YAML
@@ -58,7 +54,7 @@ SAME_IN_ALL: list[tuple[str, str, tuple[str, int], tuple[str, int], tuple[str, i
     ),
     (
         "field of a wrong type",
-        "policies[0].attempts: expected a whole number, got 'three'",
+        "policies[0].attempts: expected a whole number or \"none\", got 'three'",
         ('[[policies]]\ntype = "retry"\nattempts = "three"', 3),
         ('{"policies": [{"type": "retry",\n"attempts": "three"}]}', 2),
         ("policies:\n  - type: retry\n    attempts: three", 3),
@@ -270,7 +266,7 @@ SAME_IN_ALL: list[tuple[str, str, tuple[str, int], tuple[str, int], tuple[str, i
     ),
     (
         "option with few values",
-        "options.protocol: expected one of 2, 3, got 4",
+        'options.protocol: expected one of 2, 3 or "none", got 4',
         ("[options]\nprotocol = 4", 2),
         ('{"options": {\n"protocol": 4}}', 2),
         ("options:\n  protocol: 4", 2),

@@ -18,7 +18,7 @@ _HEAD = """\
 Every key of a configuration file, made from the code (`resilient-redis schema` prints the same for editors).
 A *duration* is seconds as a number, or text with a unit: `"250ms"`, `"1.5s"`, `"2m"`, `"1h"`.
 Where *reference* is said, the value may stand elsewhere: `"env:NAME"` is a variable, `"file:PATH"` a file.
-Where *null* is said, JSON and YAML may write it, for what is `None` in code; TOML has none.
+Where `"none"` is said, that is what is `None` in code; JSON and YAML may write null as well.
 """
 
 _TABLES = {
@@ -132,6 +132,8 @@ writes = true
 type = "timeout"
 seconds = "250ms"
 ```
+
+A client that is made from the file, or reloads it, gives no warning (`PipelineOrderWarning`) of that code either.
 
 Some rules need to know what surrounds the configuration.
 That stands in the same table: `workers`, `maxclients`, `reserve`, `calls_per_second`;

@@ -116,6 +116,8 @@ def test_things_that_are_no_file(problems_of: Problems) -> None:
     assert problems_of("missing.toml") == ("missing.toml: there is no such file",)
     assert problems_of("redis.toml/x.toml") == ("redis.toml/x.toml: there is no such file",)
     assert problems_of("folder.toml") == ("folder.toml: is a directory, not a file",)
+    os.mkdir("redis.d")
+    assert problems_of("redis.d") == ("redis.d: is a directory, not a file",)
     assert problems_of("pipe.json") == ("pipe.json: is no regular file",)
     assert problems_of("loop.yaml") == ("loop.yaml: cannot be read (Too many levels of symbolic links)",)
     assert problems_of("nul\0.toml") == ("nul\0.toml: cannot be read (not a path)",)

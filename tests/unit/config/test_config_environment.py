@@ -11,6 +11,7 @@ import resilient_redis
 import resilient_redis.asyncio
 from resilient_redis import CircuitBreaker, Fallback, Multiplexed, Retry, Timeout
 from resilient_redis.config import load_config
+from resilient_redis.config.loader import load_profiles
 from resilient_redis.errors import ConfigError
 
 N = "RESILIENT_REDIS__"
@@ -266,7 +267,7 @@ def test_a_reference_looks_among_the_variables_that_are_given(monkeypatch: pytes
         ("REDIS_PORT", "five", "options.port: expected a whole number, got 'five'"),
         ("REDIS_PORT", "70000", "options.port: expected a whole number <= 65535, got 70000"),
         ("REDIS_POOL_ENABLED", "maybe", 'strategy: unknown value "maybe" (known: multiplexed, pooled)'),
-        ("REDIS_POOL_MAX_PER_WORKER", "0", "pool.max_connections: expected a whole number >= 1, got 0"),
+        ("REDIS_POOL_MAX_PER_WORKER", "0", 'pool.max_connections: expected a whole number >= 1 or "none", got 0'),
         ("REDIS_POOL_ABSOLUTE_MAX", "many", "budget.limit: expected a whole number, got 'many'"),
         (
             "REDIS_CONNECT_TIMEOUT",
@@ -351,3 +352,43 @@ def test_the_default_stack_has_no_list_to_change() -> None:
 
 def test_a_profile_without_a_file() -> None:
     assert problems(None, {}, profile="x") == ('environment: unknown profile "x" (known: none)',)
+
+
+def test_settings_know_what_the_urls_query_sets() -> None:
+    url = "redis://db?max_connections=7&socket_timeout=2&protocol=2&password=hunter2&max_waiting=5"
+    config = load_config({"pool": {"max_waiting": 3, "min_idle": 1}}, environ={"REDIS_URL": url})
+    found = {setting.path: (setting.value, setting.shown, str(setting.origin)) for setting in config.settings()}
+    assert found["pool.max_connections"] == (7, "7", "REDIS_URL")
+    assert found["pool.max_waiting"][0] == 5
+    assert found["pool.min_idle"] == (1, "1", "config")
+    assert found["options.socket_timeout"] == (2.0, "2.0", "REDIS_URL")
+    assert found["options.protocol"][0] == 2
+    assert found["options.password"][1] == "'***'"
+    assert found["policies[2].seconds"][0] == 2.0
+    assert "hunter2" not in repr(config.settings())
+
+
+def test_a_document_is_read_once_for_all_its_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "redis.toml"
+    file.write_text("".join(f"[profiles.p{index}]\npool = {{ min_idle = {index} }}\n" for index in range(20)))
+    from resilient_redis.config import loader
+
+    read: list[object] = []
+    whole = loader.read_document
+    monkeypatch.setattr(loader, "read_document", lambda source: (read.append(source), whole(source))[1])
+    environ = {"RESILIENT_REDIS__POOL__FIFO": "on"}
+    found = loader.load_profiles(file, environ=environ)
+    assert (read, list(found)) == ([file], [f"p{index}" for index in range(20)])
+    for name, config in found.items():
+        assert config == load_config(file, profile=name, environ=environ)
+
+
+def test_a_profile_that_is_wrong_leaves_the_others_alone() -> None:
+    profiles = {"a": {"pool": {"min_idle": 9}}, "b": {"options": {"password": "env:T_NONE"}}, "c": {}}
+    found = load_profiles({"pool": {"max_connections": 4}, "profiles": profiles}, environ={})
+    told = {name: each.problems for name, each in found.items() if isinstance(each, ConfigError)}
+    assert list(found) == [None, "a", "b", "c"]
+    assert told.keys() == {"a", "b"}
+    assert [len(problems) for problems in told.values()] == [1, 1]
+    with pytest.raises(ConfigError, match="says nothing"):
+        load_profiles({}, environ={})

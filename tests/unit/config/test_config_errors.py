@@ -87,7 +87,7 @@ def test_all_at_once_in_the_order_of_the_lines(in_a_folder: Path) -> None:
         f'redis.toml:2: pollicies: unknown key "pollicies"; did you mean "policies"? {TOP}',
         "redis.toml:5: options.port: expected a whole number, got 'x'",
         "redis.toml:6: options.username: the environment variable NO_SUCH_USER_NAME is not set",
-        "redis.toml:10: profiles.base.policies[0].attempts: expected a whole number, got '3'",
+        "redis.toml:10: profiles.base.policies[0].attempts: expected a whole number or \"none\", got '3'",
         "redis.toml:11: profiles.base.policies[0].wait_max: "
         "'1 year' has the unknown unit 'year' (known: us, ms, s, m, h, d)",
         f'redis.toml:12: profiles.base.policies[0].forever: unknown key "forever" {RETRY}',

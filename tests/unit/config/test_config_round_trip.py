@@ -111,7 +111,7 @@ def test_policies_come_back_from_files(tmp_path: Path, policies: list[Policy]) -
         (Fallback.per_command({"get": []}), {"type": "fallback", "commands": {"GET": []}}),
         (
             CircuitBreaker(fail_max=None, failure_rate=0.5),
-            {"type": "circuit_breaker", "fail_max": None, "failure_rate": 0.5},
+            {"type": "circuit_breaker", "fail_max": "none", "failure_rate": 0.5},
         ),
         (Retry(on=[TimeoutError], attempts=1), {"type": "retry", "attempts": 1, "on": ["builtins.TimeoutError"]}),
     ],

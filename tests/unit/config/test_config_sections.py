@@ -43,6 +43,76 @@ def test_the_pool_table_reaches_the_pool(face: Any) -> None:
     assert (options.idle_timeout, options.name) == (None, "mine")
 
 
+NULLABLE = ["max_connections", "max_waiting", "idle_timeout", "max_lifetime", "validate_after", "leak_threshold"]
+
+
+@pytest.mark.parametrize("name", NULLABLE)
+def test_none_is_what_code_calls_none(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "redis.toml"
+    file.write_text(f'[pool]\n{name} = "none"\n')
+    environ = {f"RESILIENT_REDIS__POOL__{name.upper()}": "none"}
+    for config in (
+        load_config(file, environ={}),
+        load_config(environ=environ),
+        load_config({"pool": {name: "env:T_NONE"}}, environ={"T_NONE": "none"}),
+    ):
+        assert config.pool == {name: None}
+        assert config.to_document() == {"pool": {name: "none"}}
+
+
+def test_a_circuit_that_only_counts_a_rate_can_be_written_in_toml(tmp_path: Path) -> None:
+    file = tmp_path / "redis.toml"
+    file.write_text('policies = [{ type = "circuit_breaker", fail_max = "none", failure_rate = 0.5 }]\n')
+    assert load_config(file, environ={}).policies == (CircuitBreaker(fail_max=None, failure_rate=0.5),)
+
+
+def test_where_any_text_may_stand_none_is_a_text() -> None:
+    document = {
+        "pool": {"name": "none"},
+        "options": {"password": "none", "ssl_cert_reqs": "none"},
+        "commands": {"GET": {"fallback": "none"}},
+        "policies": [{"type": "retry", "name": "none"}, {"type": "timeout", "seconds": 1}],
+    }
+    config = load_config(document, environ={})
+    assert (config.pool["name"], config.options) == ("none", {"password": "none", "ssl_cert_reqs": "none"})
+    assert config.commands["GET"]["fallback"] == "none"
+    assert config.policies is not None
+    assert config.policies[0].name == "none"  # type: ignore[attr-defined]
+
+
+def test_none_where_there_must_be_a_value_and_other_words_for_it() -> None:
+    document = {
+        "pool": {"min_idle": "none", "idle_timeout": "never", "max_waiting": "unlimited"},
+        "commands": {"GET": {"timeout": "none", "attempts": "none"}},
+    }
+    assert problems(document, environ={}) == (
+        "config: pool.min_idle: expected a whole number, got 'none'",
+        'config: pool.idle_timeout: unknown value "never"; did you mean "none"?',
+        'config: pool.max_waiting: unknown value "unlimited"; did you mean "none"?',
+        "config: commands.GET.timeout: 'none' is no duration; write a number and a unit, such as \"250ms\"",
+        "config: commands.GET.attempts: expected a whole number, got 'none'",
+    )
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml", "toml"])
+def test_a_document_may_say_where_its_schema_is(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"redis.{suffix}"
+    schema = '"$schema": "./schema.json"'
+    text = {
+        "json": "{" + schema + ', "pool": {"min_idle": 1}}',
+        "yaml": f"{schema}\npool: {{min_idle: 1}}\n",
+        "toml": '"$schema" = "./schema.json"\npool = {min_idle = 1}\n',
+    }[suffix]
+    file.write_text(text)
+    assert load_config(file, environ={}).pool == {"min_idle": 1}
+
+
+def test_a_schema_that_is_no_text_or_stands_in_a_profile_is_told() -> None:
+    assert problems({"$schema": 5}, environ={})[0].startswith('config: "$schema": unknown key "$schema"')
+    document = {"url": "redis://db", "profiles": {"p": {"$schema": "x"}}}
+    assert problems(document, environ={})[0].startswith('config: profiles.p."$schema": unknown key "$schema"')
+
+
 def test_a_nearer_option_wins_wherever_it_stands() -> None:
     document = {"pool": {"min_idle": 1, "fifo": True}, "profiles": {"p": {"options": {"min_idle": 2}}}}
     assert load_config(document, profile="p").pool == {"min_idle": 2, "fifo": True}

@@ -30,6 +30,7 @@ def codes(one: Setup) -> list[str]:
 
 
 T = Timeout("250ms")
+SLOW = LintSection(calls_per_second=1)
 
 # code, a setup that has the fault, what its reason says, and the same without it
 RULE_TABLE: list[tuple[str, Setup, str, Setup]] = [
@@ -80,15 +81,29 @@ RULE_TABLE: list[tuple[str, Setup, str, Setup]] = [
     ),
     (
         "RR206",
-        setup(CircuitBreaker(failure_rate=0.5, window_time=10), T, lint=LintSection(calls_per_second=1)),
+        setup(
+            CircuitBreaker(failure_rate=0.5, window_time=10, reset_timeout=1), T, lint=LintSection(calls_per_second=1)
+        ),
         "at 1 calls per second there are at most 10",
-        setup(CircuitBreaker(failure_rate=0.5, window_time=20), T, lint=LintSection(calls_per_second=1)),
+        setup(
+            CircuitBreaker(failure_rate=0.5, window_time=20, reset_timeout=1), T, lint=LintSection(calls_per_second=1)
+        ),
     ),
     (
         "RR206",
-        setup(CircuitBreaker(failure_rate=0.5, window_time=10), Retry(), T, lint=LintSection(calls_per_second=1)),
+        setup(
+            CircuitBreaker(failure_rate=0.5, window_time=10, reset_timeout=1),
+            Retry(),
+            T,
+            lint=LintSection(calls_per_second=1),
+        ),
         "from 20 calls in 10 s on",
-        setup(Retry(), CircuitBreaker(failure_rate=0.5, window_time=10), T, lint=LintSection(calls_per_second=1)),
+        setup(
+            Retry(),
+            CircuitBreaker(failure_rate=0.5, window_time=10, reset_timeout=1),
+            T,
+            lint=LintSection(calls_per_second=1),
+        ),
     ),
     (
         "RR207",
@@ -102,6 +117,13 @@ RULE_TABLE: list[tuple[str, Setup, str, Setup]] = [
         "wait_chain",
         setup(Retry(wait=tenacity.wait_fixed(1) + tenacity.wait_random(0, 1)), T),
     ),
+    (
+        "RR214",
+        setup(CircuitBreaker(), T),
+        "stays open for 60 s",
+        setup(CircuitBreaker(reset_timeout=60, reset_timeout_max="2m"), T),
+    ),
+    ("RR214", setup(CircuitBreaker(reset_timeout="2m"), T), "120 s", setup(CircuitBreaker(reset_timeout=59), T)),
     ("RR207", setup(Retry(wait_initial=0), T), "doubles from 0", setup(Retry(wait_initial=0, attempts=1), T)),
     ("RR207", setup(Retry(wait_initial=0, wait_max=0), T), "no wait", setup(Retry(wait=lambda state: 1.0), T)),
     ("RR208", setup(Fallback(None, writes=True), T), "every write looks done", setup(Fallback(None), T)),

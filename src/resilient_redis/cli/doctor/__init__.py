@@ -8,7 +8,7 @@ from resilient_redis.cli import exits
 from resilient_redis.cli.common import Target, add_output_options, add_target_options
 from resilient_redis.cli.doctor.checks import CHECKS, examine
 from resilient_redis.cli.doctor.line import Report
-from resilient_redis.cli.doctor.show import show_end, show_line
+from resilient_redis.cli.doctor.show import Folded, show_end, show_line
 from resilient_redis.cli.output import Output
 from resilient_redis.cli.parsing import Parser, whole_number
 
@@ -44,13 +44,15 @@ def run(arguments: Any) -> int:
     """Examine, and show each line as soon as it is known; the exit code."""
     target, out, report = Target.of(arguments), Output.of(arguments), Report()
     code = None
+    shown = Folded(lambda line: show_line(out, line, max(map(len, CHECKS))))
     try:
         for line in examine(target, arguments.workers):
             report.add(line)
             if not out.json:
-                show_line(out, line, max(map(len, CHECKS)))
+                shown.add(line)
     except KeyboardInterrupt:
         code = exits.INTERRUPTED  # what was found until then is shown all the same
+    shown.flush()
     if out.json:
         out.data({"address": target.address, **report.as_dict()})
     else:

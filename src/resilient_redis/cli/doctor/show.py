@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
+from dataclasses import replace
 
 from resilient_redis.cli.doctor.line import Line, Report
 from resilient_redis.cli.output import Output
@@ -10,6 +12,37 @@ from resilient_redis.cli.output import Output
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 _STATUS_WIDTH = max(map(len, _STYLES))
 _LEAST_BESIDE = 30
+
+
+class Folded:
+    """Shows each line at once, but checks in a row that are skipped for the same reason as one line.
+
+    Args:
+        show: shows a line.
+    """
+
+    def __init__(self, show: Callable[[Line], object]) -> None:
+        self._show = show
+        self._skipped: list[Line] = []
+
+    def add(self, line: Line) -> None:
+        """One more; a skipped one waits for the next."""
+        if self._skipped and (line.text, line.hint) != (self._skipped[0].text, self._skipped[0].hint):
+            self.flush()
+        if line.status == "skipped":
+            self._skipped.append(line)
+        else:
+            self.flush()
+            self._show(line)
+
+    def flush(self) -> None:
+        """Show what waits."""
+        skipped, self._skipped = self._skipped, []
+        if len(skipped) > 1:
+            names = ", ".join(line.check for line in skipped)
+            skipped = [replace(skipped[0], check=f"{len(skipped)} checks", text=f"{skipped[0].text}: {names}")]
+        for line in skipped:
+            self._show(line)
 
 
 def show_line(out: Output, line: Line, name_width: int) -> None:

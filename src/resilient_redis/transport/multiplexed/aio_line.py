@@ -15,6 +15,7 @@ from typing import Any
 from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, is_push
 from resilient_redis.transport.multiplexed import endings
 from resilient_redis.transport.multiplexed.book import Book, Slot
+from resilient_redis.transport.multiplexed.decoding import Decode, read_bytes
 from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.renewal import leads_astray
 
@@ -22,6 +23,14 @@ DIALLING, OPEN, RETIRING, ENDED = "dialling", "open", "retiring", "ended"
 
 _SLACK = 0.0005
 """Seconds by which the timer rings late, so that it does not ring in vain."""
+
+
+class Repeat(Slot):
+    """A command that may still arrive from an earlier try. It is safe on the line it was filed on, and on no other."""
+
+
+class MovedError(Exception):
+    """To a `Repeat`: its line ended before it was sent."""
 
 
 class Line(asyncio.Protocol):
@@ -54,6 +63,7 @@ class Line(asyncio.Protocol):
         self._transport: Any = None
         self._before: Any = None  # the protocol that redis-py read with
         self._reader: Any = None
+        self._decode: Decode | None = None
         # Weak: the loop holds this line, and a connection of redis-py's may hold its pool, which may be forgotten.
         self._connection: Callable[[], Any] = _nothing
         self._parser: Callable[[], Any] = _nothing
@@ -76,7 +86,7 @@ class Line(asyncio.Protocol):
         if len(book.unsent) >= book.max_unsent and not self._make_room():
             return False
         book.unsent.append(slot)  # `Book.file`, spelled out
-        if deadline < book.nearest:
+        if deadline < book.nearest:  # noqa: PLR1730 - quicker than a call
             book.nearest = deadline
         if not self._scheduled and self._transport is not None:
             self._scheduled = True
@@ -121,6 +131,7 @@ class Line(asyncio.Protocol):
         if transport.is_closing() or connection._reader._buffer or connection._parser._reader.has_data():
             raise ConnectionError("the connection was lost, or spoken over, before it could be shared")
         self._reader = connection._parser._reader
+        self._decode = read_bytes(connection)
         self._parser = weakref.ref(connection._parser)
         self._before = transport.get_protocol()
         transport.set_protocol(self)
@@ -169,7 +180,7 @@ class Line(asyncio.Protocol):
         waiting = [slot for slot in sent if not slot.waiter.done()]
         endings.lost(waiting, reason, cause)
         _tell(waiting)
-        self._owner.ended(self, [slot for slot in unsent if not slot.waiter.done()])
+        self._owner.ended(self, [slot for slot in unsent if not slot.waiter.done()], lost=word)
 
     def abandon(self) -> None:
         """Without a word to anybody: its loop or its pool is gone."""
@@ -233,16 +244,13 @@ class Line(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while True:
-                try:
-                    reply = gets()
-                except UnicodeDecodeError as error:  # one reply that is not in the encoding; the next one is there
-                    reply = error
+                reply = gets()
                 if reply is NOT_ENOUGH:
                     break
                 if reply.__class__ in PLAIN or not is_push(parser, reply):
                     replies.append(reply)
                 else:
-                    self._owner.hand_over(parser, reply)
+                    self._owner.hand_over(parser, reply, self._decode)
         except Exception as error:  # noqa: BLE001 - no RESP: whatever it is, nothing more can be read
             self.lose(endings.NO_RESP, error, word="unread")
             return
@@ -256,17 +264,19 @@ class Line(asyncio.Protocol):
             self._end_if_drained()
 
     def _give_out(self, replies: Sequence[Any]) -> None:
-        answer = self.book.answer
+        answer, decode = self.book.answer, self._decode
         for reply in replies:
             slot = answer(reply)
             if slot is None or (waiter := slot.waiter).done():
                 continue
+            if decode is not None:
+                reply = slot.value = _decoded(slot, decode)  # noqa: PLW2901 - the same, as text
             if reply.__class__ in PLAIN or slot.raw:
                 waiter.set_result(slot.value)
             elif (error := endings.judged(slot, reply)) is None:
                 waiter.set_result(reply)
             else:
-                _refuse(waiter, error)
+                refuse(waiter, error)
                 if leads_astray(error):
                     self._owner.astray()
 
@@ -302,18 +312,33 @@ class Line(asyncio.Protocol):
     def _expire(self, now: float) -> None:
         for slot in self.book.expire(now):
             if not slot.waiter.done():
-                _refuse(slot.waiter, endings.late(slot))
+                refuse(slot.waiter, endings.late(slot))
 
 
 def _nothing() -> None:
     """No connection yet."""
 
 
+def _decoded(slot: Slot, decode: Decode) -> Any:
+    """The reply as its caller expects it, or the error; for a pipeline each of its replies so."""
+    if slot.replies > 1:
+        return [_decoded_one(part, decode) for part in slot.value]
+    return _decoded_one(slot.value, decode)
+
+
+def _decoded_one(reply: Any, decode: Decode) -> Any:
+    try:
+        return decode(reply)
+    except UnicodeDecodeError as error:
+        return error
+
+
 def _tell(slots: Sequence[Slot]) -> None:
     for slot in slots:
-        _refuse(slot.waiter, slot.error)
+        refuse(slot.waiter, slot.error)
 
 
-def _refuse(waiter: Any, error: Exception) -> None:
+def refuse(waiter: Any, error: Exception) -> None:
+    """Tell a caller that there is no value for him."""
     waiter.set_exception(error)
     waiter._log_traceback = False  # its caller may be cancelled in this very moment, and never look at it

@@ -24,8 +24,9 @@ from resilient_redis.pool.aio_redis_side import abort
 from resilient_redis.pool.face import USUAL_DIAL
 from resilient_redis.pool.redis_side import has_token
 from resilient_redis.pool.stats import LineStats
-from resilient_redis.transport.multiplexed.aio_line import ENDED, OPEN, Line
+from resilient_redis.transport.multiplexed.aio_line import ENDED, OPEN, Line, MovedError, Repeat, refuse
 from resilient_redis.transport.multiplexed.book import Slot
+from resilient_redis.transport.multiplexed.decoding import Decode
 from resilient_redis.transport.multiplexed.fences import Fences, same
 from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.multiplexed.tally import Tally
@@ -70,6 +71,7 @@ class Lines:
         self._now = now
         self._lines: list[Line] = []
         self._retired: set[Line] = set()
+        self._allowed = False  # nobody has said yet how long he waits
         self._tally = Tally()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._rng = random.Random()
@@ -114,7 +116,8 @@ class Lines:
 
     def allow(self, seconds: float) -> None:
         """Somebody waits for so long: the longest of all says when a reply is overdue."""
-        self.patience = seconds if self.patience == math.inf else max(self.patience, seconds)
+        self.patience = max(self.patience, seconds) if self._allowed else seconds
+        self._allowed = True
 
     # Dialling
 
@@ -168,8 +171,8 @@ class Lines:
 
     async def _fence(self, connection: Any) -> None:
         """Cut off lost connections, so that nothing more arrives over them once this one carries repeats."""
-        behind = self.fences.take()
-        refused = []
+        batch = self.fences.take()
+        behind, refused = list(batch), []
         try:
             async with asyncio.timeout(USUAL_DIAL):
                 while behind:
@@ -178,9 +181,9 @@ class Lines:
                     except FenceRefusedError:
                         refused.append(behind.pop(0))
         except BaseException:
-            self.fences.give_back()
+            self.fences.give_back(batch)
             raise
-        self.fences.settle(refused)
+        self.fences.settle(batch, refused)
 
     def _failed(self, line: Line, error: Exception) -> None:
         self._forget_line(line)
@@ -212,14 +215,16 @@ class Lines:
         successor = Line(self, self.options, self.loop, self._now)
         with contextlib.suppress(Exception):
             await self._connect(successor)
-        if successor.state == OPEN:
+        if successor.state != OPEN:
+            return
+        if line in self._lines:
             self.line = None
-            if line in self._lines:
-                self._lines[self._lines.index(line)] = successor
-                self._retired.add(line)
-                line.retire(cause)
-            else:
-                self._lines.append(successor)
+            self._lines[self._lines.index(line)] = successor
+            self._retired.add(line)
+            line.retire(cause)
+        else:  # it was lost or retired meanwhile, so there is another one, or nobody needs one
+            self._retired.add(successor)
+            successor.retire(cause)
 
     def astray(self) -> None:
         """A reply says that the server is the wrong one, since a failover."""
@@ -227,24 +232,30 @@ class Lines:
         if pool is not None:
             self._spawn(arenew(pool))
 
-    def hand_over(self, parser: Any, push: Any) -> None:
+    def hand_over(self, parser: Any, push: Any, decode: Decode | None) -> None:
         """A message that the server sent by itself, for redis-py's handlers."""
-        self._spawn(_handle(parser, push))
+        self._spawn(_handle(parser, push, decode))
 
     # Ends
 
-    def ended(self, line: Line, unsent: list[Slot]) -> None:
-        """A line has ended; those who were not sent go on with the next one."""
+    def ended(self, line: Line, unsent: list[Slot], *, lost: str = "") -> None:
+        """A line has ended, and was ``lost`` so, if it was; those who were not sent go on with the next one.
+
+        One that was to retire anyway may have been lost with commands on the way like any other.
+        """
         self._forget_line(line)
         self._tally.ends[line.cause] += 1
         carrier = line.book.carrier
-        if carrier is not None and line.cause in ("lost", "overdue", "unread"):
-            self.fences.add(carrier.as_lost(line.cause == "lost"))
+        if carrier is not None and lost:
+            self.fences.add(carrier.as_lost(lost == "lost"))
         if line.connection is not None:
             self._give_up(self._pool(), line.connection, line.cause)
-        if unsent:
+        repeats = [slot for slot in unsent if isinstance(slot, Repeat)]
+        for slot in repeats:
+            refuse(slot.waiter, MovedError())
+        if len(unsent) > len(repeats):
             heir = self._lines[0] if self._lines else self._begin(after_loss=True)
-            heir.take_over(unsent)
+            heir.take_over([slot for slot in unsent if not isinstance(slot, Repeat)])
 
     def _forget_line(self, line: Line) -> None:
         self.line = None
@@ -322,9 +333,12 @@ class Lines:
         return f"<Lines {', '.join(line.state for line in self._lines) or ENDED}>"
 
 
-async def _handle(parser: Any, push: Any) -> None:
+async def _handle(parser: Any, push: Any, decode: Decode | None) -> None:
     try:
-        await parser.handle_push_response(push)
+        await parser.handle_push_response(push if decode is None else decode(push))
+    except UnicodeDecodeError:  # no word of what is in it: it may be a key
+        context: dict[str, Any] = {"message": "a push message that is not in the encoding was dropped"}
+        asyncio.get_running_loop().call_exception_handler(context)
     except Exception as error:  # noqa: BLE001 - a handler may be anybody's
         context = {"message": "a handler of push messages failed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)

@@ -6,7 +6,7 @@ redis-py's own code packs it and reads the replies, from something that looks li
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import redis.asyncio.client
@@ -102,7 +102,7 @@ class _Connection:
         self._attempt = attempt
         self._count = 0
         self._slot: Any = None
-        self._replies: Any = None
+        self._replies: Iterator[Any] | None = None
 
     def pack_commands(self, commands: Iterable[Any]) -> list[bytes]:
         """All of it as one piece."""
@@ -136,7 +136,7 @@ class _Connection:
             redis.RedisError: it is an error, or they were lost.
         """
         if self._replies is None:
-            await self._receive()
+            self._replies = await self._receive()
         reply = next(self._replies)
         if reply.__class__ in PLAIN:
             return reply
@@ -148,7 +148,7 @@ class _Connection:
         self._attempt.answered(error)
         raise error
 
-    async def _receive(self) -> None:
+    async def _receive(self) -> Iterator[Any]:
         slot, attempt = self._slot, self._attempt
         try:
             value = await slot.waiter
@@ -157,7 +157,7 @@ class _Connection:
                 attempt.stage, attempt.carrier = SENT, slot.carrier
             raise
         attempt.stage, attempt.carrier = ANSWERED, slot.carrier
-        self._replies = iter(value if slot.replies > 1 else [value])
+        return iter(value if slot.replies > 1 else [value])
 
     async def disconnect(self, *args: Any, **kwargs: Any) -> None:
         """The line is not this pipeline's to close."""

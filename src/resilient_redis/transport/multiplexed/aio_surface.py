@@ -20,6 +20,7 @@ from resilient_redis.transport.aio_lean import PACKED, STOCK
 from resilient_redis.transport.aio_surfaces import CommandSurface, StockRedis
 from resilient_redis.transport.lean import PLAIN, is_usual, pack, without_keys
 from resilient_redis.transport.multiplexed import endings
+from resilient_redis.transport.multiplexed.aio_line import MovedError, Repeat
 from resilient_redis.transport.multiplexed.aio_lines import Lines
 from resilient_redis.transport.multiplexed.book import Slot
 from resilient_redis.transport.multiplexed.routing import SHARED, learn
@@ -75,7 +76,7 @@ class MultiplexedSurface:
             return self._commands.run(args, options, deadline, behind)
         loop = get_running_loop()
         if behind is not None:
-            return self._repeat(loop, Slot(data, name, deadline), args, options, behind)
+            return self._repeat(loop, Repeat(data, name, deadline), args, options, behind)
         line = lines.line if loop is lines.loop else None
         if line is None:
             line = lines.pick(loop)
@@ -94,21 +95,31 @@ class MultiplexedSurface:
     async def _repeat(
         self,
         loop: asyncio.AbstractEventLoop,
-        slot: Slot,
+        slot: Repeat,
         args: Any,
         options: dict[str, Any],
         behind: list[LeftBehind],
     ) -> Any:
-        """Send again what may still arrive from an earlier try: behind that try, or once it cannot any more."""
-        line = self._lines.carrier_of(behind) or await self._opened(loop, slot)
-        behind[:] = self._lines.fences.uncovered(behind, line.book.carrier)
-        if behind:
-            return await self._commands.run(args, options, slot.deadline, behind)
-        slot.waiter = self._lines.make_waiter()
-        if not line.file(slot):
-            self._refuse(line, slot)
-        callback = _get(args[0].response_callbacks, SHARED[slot.name])
-        return await (slot.waiter if callback is None else _called_back(slot, callback, options))
+        """Send again what may still arrive from an earlier try: behind that try, or once it cannot any more.
+
+        ``behind`` is forgotten only once the repeat was sent: the try after this one may need it.
+        """
+        lines, callback = self._lines, _get(args[0].response_callbacks, SHARED[slot.name])
+        while True:
+            line = lines.carrier_of(behind) or await self._opened(loop, slot)
+            if lines.fences.uncovered(behind, line.book.carrier):
+                behind[:] = lines.fences.uncovered(behind, None)  # over a connection of its own it is behind none
+                return await self._commands.run(args, options, slot.deadline, behind)
+            slot.waiter = lines.make_waiter()
+            if not line.file(slot):
+                self._refuse(line, slot)
+            try:
+                return await (slot.waiter if callback is None else _called_back(slot, callback, options))
+            except MovedError:
+                continue
+            finally:
+                if slot.carrier is not None:
+                    behind.clear()
 
     async def _opened(self, loop: asyncio.AbstractEventLoop, slot: Slot) -> Any:
         left = None if slot.deadline == NO_DEADLINE else max(0.0, slot.deadline - self._now())

@@ -143,19 +143,20 @@ class Book:
         A slot of more replies than the bound goes when nothing else is in flight, or it would never go.
         """
         batch = []
-        unsent, due, most, carrier = self.unsent, self.due, self.max_in_flight, self.carrier
+        unsent, in_flight, due = self.unsent, self.in_flight, self.due
+        most, carrier = self.max_in_flight, self.carrier
         while unsent:
             slot = unsent[0]
             if due and due + slot.replies > most:
                 break
-            unsent.popleft()
             slot.state = SENT
             slot.since = now
             slot.carrier = carrier
+            in_flight.append(slot)  # before it leaves the queue: a thread that is killed here leaves it in no gap
+            unsent.popleft()
             due += slot.replies
             batch.append(slot)
         self.due = due
-        self.in_flight.extend(batch)
         return batch
 
     def answer(self, reply: Any) -> Slot | None:

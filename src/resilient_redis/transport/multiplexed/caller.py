@@ -15,6 +15,7 @@ class Caller(Slot, eq=False):
         next: whom to wake after it.
         here: its thread is still inside.
         done: it has its value or error, and knows whom to wake.
+        decode: what makes of its value what the client expects; ``None``: nothing does.
 
     >>> Caller(b"*1\\r\\n$4\\r\\nPING\\r\\n", "PING")
     <Slot unsent, 1 replies>
@@ -24,6 +25,7 @@ class Caller(Slot, eq=False):
     next: Any = None
     here: bool = True
     done: bool = False
+    decode: Any = None
 
 
 def wake(caller: Any) -> None:

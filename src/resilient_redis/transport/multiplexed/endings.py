@@ -33,6 +33,9 @@ def judged(slot: Any, reply: Any) -> Any:
     """The error that a reply is, stamped; ``None``: it is a value."""
     if reply.__class__ in PLAIN:
         return None
+    if isinstance(reply, UnicodeDecodeError):  # what became of a reply that is not in the encoding
+        attempt_of(slot, ANSWERED).stamp(reply)
+        return reply
     error = error_in(reply)
     if error is not None:
         attempt = attempt_of(slot, ANSWERED)

@@ -26,15 +26,14 @@ class Fences:
     >>> fences.add(lost)
     >>> fences.uncovered([lost], None) == [lost]
     True
-    >>> waiting = fences.take()
-    >>> fences.settle([])  # the server was asked, and has cut it off
+    >>> batch = fences.take()
+    >>> fences.settle(batch, [])  # the server was asked, and has cut it off
     >>> fences.uncovered([lost.as_lost(True)], None)
     []
     """
 
     def __init__(self) -> None:
         self._left: list[LeftBehind] = []
-        self._asked: list[LeftBehind] = []
         self._done: list[LeftBehind] = []
 
     def add(self, left: LeftBehind) -> None:
@@ -43,19 +42,18 @@ class Fences:
         del self._left[:-_MOST_LEFT]
 
     def take(self) -> list[LeftBehind]:
-        """What is to be cut off now."""
-        self._asked, self._left = self._left, []
-        return list(self._asked)
+        """What is to be cut off now. It is the taker's own until `settle` or `give_back`: several may dial at once."""
+        batch, self._left = self._left, []
+        return batch
 
-    def settle(self, refused: list[LeftBehind]) -> None:
-        """What was taken is cut off, but for these: whoever repeats over another connection must see to it himself."""
-        self._done += [left for left in self._asked if not any(left is other for other in refused)]
-        self._asked = []
+    def settle(self, batch: list[LeftBehind], refused: list[LeftBehind]) -> None:
+        """``batch``, as taken, is cut off, but for those ``refused``: whoever repeats them must see to it himself."""
+        self._done += [left for left in batch if not any(left is other for other in refused)]
         del self._done[:-_MOST_DONE]
 
-    def give_back(self) -> None:
+    def give_back(self, batch: list[LeftBehind]) -> None:
         """It could not even be asked: for the next connection."""
-        self._left, self._asked = [*self._asked, *self._left], []
+        self._left = [*batch, *self._left][-_MOST_LEFT:]
 
     def uncovered(self, behind: list[LeftBehind], carrier: Any) -> list[LeftBehind]:
         """Those of ``behind`` that may still deliver after a repeat over ``carrier``.

@@ -47,8 +47,8 @@ class Line(Traffic):
         super().__init__(owner, options, connection, now)
         self.state = OPEN
         self.cause = ""
+        self._loss: Any = None  # what its callers are to be told, until they are
         self._expires, self._doom = expires, doom
-        self._given_back = False
 
     @property
     def load(self) -> int:
@@ -89,6 +89,7 @@ class Line(Traffic):
         """Into the book; with the parts of a sender and a reader, where nobody has them."""
         book = self.book
         slot.here = True
+        slot.decode = self.decode
         with self._lock:
             if self.state is OPEN and not (book.in_flight and self._is_overdue(now)):
                 idle = self._sender is None
@@ -104,7 +105,7 @@ class Line(Traffic):
                 if self._reader is None:
                     self._reader = slot
                 return True
-        self._end_if_over()
+        self.end_if_over()
         return False
 
     # Waiting
@@ -118,7 +119,7 @@ class Line(Traffic):
                 return True
             with self._lock:
                 if self.state is ENDED:
-                    return slot.done
+                    return self._is_told(slot)
                 if not slot.done:
                     self._take_part(slot)
             if self._sender is slot:
@@ -128,9 +129,22 @@ class Line(Traffic):
                     self._look_at_the_time(slot)
                 now = self._now()
 
+    def _is_told(self, slot: Caller) -> bool:
+        """Under the lock, of a line that has ended. False: it was surely not sent.
+
+        Whose thread was to answer it, or to tell it of the loss, may have been killed in the midst of that.
+        """
+        self._tell_of_loss()
+        if not slot.done:
+            if slot.state == UNSENT:
+                return False
+            endings.lost([slot], endings.BROKEN)
+            slot.done = True
+        return True
+
     def _take_part(self, slot: Caller) -> None:
         """Under the lock: send or read, if that has to be done; else prepare to be woken."""
-        if self._sender is None and self.book.unsent:
+        if self._sender is None and (self._rest or self.book.unsent):
             self._sender = slot
         if self._reader is None or not self._reader.here:
             self._reader = slot
@@ -157,7 +171,7 @@ class Line(Traffic):
                 self.book.abandon(slot)
                 slot.state = state  # for the delivery
                 raise endings.late(slot)
-        self._end_if_over()
+        self.end_if_over()
 
     def _is_overdue(self, now: float) -> bool:
         """Under the lock: cut the connection if its oldest reply should have been here by now."""
@@ -190,34 +204,44 @@ class Line(Traffic):
             if self.state is OPEN:
                 self.cause = cause
                 self.state = RETIRING
-        self._end_if_over()
+        self.end_if_over()
 
     def _lose(self, reason: str, error: BaseException | None = None, *, word: str = "lost") -> None:
         """Under the lock: of no use any more. Those in flight are told, those unsent find another line themselves."""
-        if self.state is ENDED:
-            return
-        self.state = ENDED
-        self.cause = word
-        self._owner.lost(self, carried=bool(self.book.in_flight))
-        sent, unsent = self.book.lose()
-        endings.lost(sent, reason, error)
-        cut_off(self.connection)  # wakes who reads or writes; closed is it when nobody does any more
-        for slot in sent:
-            slot.done = True  # type: ignore[attr-defined] # all are Callers
-        for slot in (*sent, *unsent):
-            wake(slot)
+        if self.state is not ENDED:
+            self._loss = reason, error
+            self.cause = word
+            self.state = ENDED
+        self._tell_of_loss()
 
-    def _end_if_over(self) -> None:
+    def _tell_of_loss(self) -> None:
+        """Under the lock: what follows from a loss, and whatever of it a thread that was killed left undone."""
+        if self._loss is None:
+            return
+        in_flight: Any = self.book.in_flight  # all are Callers
+        waiting = [*in_flight, *self.book.unsent]
+        cut_off(self.connection)  # wakes who reads or writes; closed is it when nobody does any more
+        self._owner.lost(self, carried=bool(in_flight))
+        sent = [slot for slot in in_flight if not slot.gone and not slot.done]
+        endings.lost(sent, *self._loss)
+        for slot in sent:
+            slot.done = True
+        self.book.lose()
+        for slot in waiting:
+            wake(slot)
+        self._loss = None
+
+    def end_if_over(self) -> None:
         """Give the connection back once it has ended, and nobody is at its socket."""
         with self._lock:
             if self.state is RETIRING and not any(self._live()):
-                self.book.lose()
+                carried = bool(self.book.in_flight)  # by callers who have left
                 self.state = ENDED
-                self._owner.drained(self)
+                self._owner.drained(self, carried=carried)
+                self.book.lose()
             busy = [one for one in (self._reader, self._sender) if one is not None and one.here]
-            if self.state is not ENDED or busy or self._given_back:
+            if self.state is not ENDED or busy:
                 return
-            self._given_back = True
         self._owner.ended(self)
 
     def _live(self) -> Any:
@@ -229,7 +253,7 @@ class Line(Traffic):
             if slot.state == UNSENT and slot not in self.book.unsent:
                 slot.state = OVER  # it was never filed, or the line has ended
             self.book.abandon(slot)
-            if self._sender is slot or self._giving or self._wire.torn:
+            if self._sender is slot or self._giving or self._wire.torn or self._loss is not None:
                 self._giving = False
                 self._lose(endings.BROKEN)
             if self._sender is slot:
@@ -242,7 +266,7 @@ class Line(Traffic):
             if other is not None and other is not slot:
                 wake(other)
         if self.state is not OPEN:
-            self._end_if_over()
+            self.end_if_over()
 
     def __repr__(self) -> str:
         return f"<Line {self.state}, {len(self.book.unsent)} unsent, {self.book.due} replies due>"

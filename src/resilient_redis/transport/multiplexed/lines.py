@@ -13,7 +13,7 @@ import math
 import random
 import threading
 import weakref
-from typing import Any
+from typing import Any, NoReturn
 
 import redis.exceptions as rx
 
@@ -49,12 +49,14 @@ class _Dial:
     """One that is under way.
 
     Attributes:
+        by: whose thread dials.
         over: rung when it has ended.
         error: why it failed, if that is so for everybody.
         waiting: callers who wait for it, the one who dials among them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by: Caller) -> None:
+        self.by = by
         self.over = Bell()
         self.error: Exception | None = None
         self.waiting = 1
@@ -81,14 +83,17 @@ class Lines:
         self.patience = math.inf
         self.idle_limit = float(getattr(pool, "_validate_after", math.inf))
         self.unable = False
+        self._allowed = False
         self.fences = Fences()
         self._pool = weakref.ref(pool)
         self._clock = clock
         self._now = clock.monotonic
         self._lock = threading.RLock()
+        self._returning = threading.RLock()
         self._lines: list[Line] = []
         self._retired: set[Line] = set()
         self._dial: _Dial | None = None
+        self._lent: dict[Any, Line | None] = {}  # the pool's connections that are out for this, and their lines
         self._not_before = -math.inf  # a lost one is not dialled anew before this time
         self._again = -math.inf  # a further one, or a successor, is not dialled before this time
         self._tally = Tally()
@@ -111,8 +116,32 @@ class Lines:
             if ended:
                 return
             if ended is None:
-                self._tally.refused += 1
-                raise endings.saturated(slot.name, line.book)
+                self._refuse(slot, line)
+
+    def exchange_behind(self, slot: Caller, behind: list[Any]) -> bool:
+        """The same for a repeat of what may still arrive over the connections ``behind``; answered, it empties them.
+
+        It goes behind the first try on the same connection, or over one that has cut that one off.
+
+        Returns:
+            False: nothing was sent, and whoever sends it has to cut them off himself.
+        """
+        while True:
+            line = self.carrier_of(behind) or self.pick(slot)
+            if self.fences.uncovered(behind, line.connection.identity):
+                behind[:] = self.fences.uncovered(behind, None)
+                return False
+            ended = line.exchange(slot)
+            if ended is None:
+                self._refuse(slot, line)
+            if ended:
+                if slot.error is None:
+                    behind.clear()
+                return True
+
+    def _refuse(self, slot: Caller, line: Line) -> NoReturn:
+        self._tally.refused += 1
+        raise endings.saturated(slot.name, line.book)
 
     def pick(self, slot: Caller) -> Line:
         """The least loaded one; what is missing is dialled."""
@@ -123,14 +152,17 @@ class Lines:
             line = lines[0]
             if line.state is OPEN and not line.worn:
                 return line
-        while True:
-            found = self._choose()
-            if isinstance(found, Line):
-                return found
-            dial, mine = found
-            if mine:
-                return self._carry_out(dial, slot)
-            self._wait_for(dial, slot)
+        try:
+            while True:
+                found = self._choose(slot)
+                if isinstance(found, Line):
+                    return found
+                if found.by is slot:
+                    return self._carry_out(found, slot)
+                self._wait_for(found, slot)
+        except BaseException:
+            self._forsake(slot)
+            raise
 
     def carrier_of(self, behind: list[Any]) -> Line | None:
         """The living one over which one of these was sent."""
@@ -141,20 +173,21 @@ class Lines:
 
     def allow(self, seconds: float) -> None:
         """Somebody waits for so long: the longest of all says when a reply is overdue."""
-        self.patience = seconds if self.patience == math.inf else max(self.patience, seconds)
+        self.patience = max(self.patience, seconds) if self._allowed else seconds
+        self._allowed = True
 
-    def _choose(self) -> Line | tuple[_Dial, bool]:
-        """One that is open; or the dial to wait for, and whether it is ours to carry out."""
+    def _choose(self, slot: Caller) -> Line | _Dial:
+        """One that is open; or the dial to wait for, or to carry out if it is ours."""
         with self._lock:
             self._lines = lines = [line for line in self._lines if line.state is OPEN]
             due = len(lines) < self.options.connections or any(line.worn for line in lines)
             if due and self._dial is None and (not lines or self._now() >= self._again):
-                self._dial = _Dial()
-                return self._dial, True
+                self._dial = _Dial(slot)
+                return self._dial
             if lines:
                 return min(lines, key=lambda line: line.load)
             assert self._dial is not None
-            return self._dial, False
+            return self._dial
 
     def _wait_for(self, dial: _Dial, slot: Caller) -> None:
         """Somebody else dials. Callers who wait for it are unsent commands like others."""
@@ -200,14 +233,23 @@ class Lines:
                 dial.error = known
             raise known from known.__cause__
         finally:
+            dial.over.set()  # first: a dial that is not rung any more is one to wait for
             self._dial = None
-            dial.over.set()
         return line
+
+    def _forsake(self, slot: Caller) -> None:
+        """Its thread leaves by an exception, at whatever point: nobody is to wait for its dial."""
+        with self._lock:
+            dial = self._dial
+            if dial is not None and dial.by is slot:
+                dial.over.set()
+                self._dial = None
 
     def _open(self, attempt: Attempt) -> Line:
         outer = current_attempt.get()
         try:
             current_attempt.set(attempt)
+            self._sweep()
             attempt.check_before("CONNECT")
             pause = min(self._not_before - self._now(), attempt.left())
             if pause > 0:
@@ -221,10 +263,12 @@ class Lines:
         if pool is None:
             raise PoolClosedError("the pool of these shared connections is gone")
         connection = pool.acquire(priority="high") if is_ours(pool) else pool.get_connection()
+        self._lent[connection] = None
         try:
             if not getattr(connection, "lean", False):
                 self.unable = True
                 pool.release(connection)
+                del self._lent[connection]
                 raise ApartError
             self._fence(connection)
             expires, doom = math.inf, ""
@@ -232,18 +276,29 @@ class Lines:
             if place is not None:
                 place.since = math.inf  # it is out for as long as it lives, and that is no leak
                 expires, doom = self._now() + place.expires - pool._now(), place.doom
-            return Line(self, self.options, connection, self._now, expires, doom)
+            line = self._lent[connection] = Line(self, self.options, connection, self._now, expires, doom)
+            return line
         except ApartError:
             raise
         except BaseException:
             self._give_up(connection, "lost")
             raise
 
+    def _sweep(self) -> None:
+        """Give back what threads that were killed did not get to. For who dials, before he has borrowed anything."""
+        with self._lock:
+            known = {*self._lines, *self._retired}
+        for connection, line in list(self._lent.items()):
+            if line is None or (line.state is OPEN and line not in known):  # it never took its place
+                self._give_up(connection, "lost")
+            else:
+                line.end_if_over()
+
     def _fence(self, connection: Any) -> None:
         """Cut off lost connections, so that nothing more arrives over them once this one carries repeats."""
         with self._lock:
-            behind = self.fences.take()
-        refused = []
+            batch = self.fences.take()
+        behind, refused = list(batch), []
         try:
             while behind:
                 try:
@@ -251,9 +306,9 @@ class Lines:
                 except FenceRefusedError:
                     refused.append(behind.pop(0))
         except BaseException:
-            self.fences.give_back()
+            self.fences.give_back(batch)
             raise
-        self.fences.settle(refused)
+        self.fences.settle(batch, refused)
 
     def _enter(self, line: Line) -> None:
         """It takes its place, or that of one that is worn."""
@@ -268,16 +323,16 @@ class Lines:
     # Ends
 
     def lost(self, line: Line, *, carried: bool) -> None:
-        """One is lost, and if it ``carried`` anything the next one has to cut it off."""
+        """One is lost: not all are dialled anew in the same moment."""
         with self._lock:
-            self.drained(line)
             self._not_before = self._now() + self._rng.random() * _JITTER
+            self.drained(line, carried=carried)
+
+    def drained(self, line: Line, *, carried: bool) -> None:
+        """One takes nobody any more; if it ``carried`` what may still arrive, the next one has to cut it off."""
+        with self._lock:
             if carried:
                 self.fences.add(line.connection.identity.as_lost(line.cause == "lost"))
-
-    def drained(self, line: Line) -> None:
-        """One takes nobody any more, and nobody waits for it."""
-        with self._lock:
             self._lines = [other for other in self._lines if other is not line]
             self._tally.ends[line.cause] += 1
 
@@ -288,13 +343,17 @@ class Lines:
         self._give_up(line.connection, line.cause)
 
     def _give_up(self, connection: Any, cause: str) -> None:
+        """Once; and once more if the first time was cut short."""
         pool = self._pool()
-        if pool is not None and is_ours(pool) and pool.end(connection, cause):
-            return
-        with contextlib.suppress(Exception):
-            connection.disconnect()
-        if pool is not None and not is_ours(pool):
-            pool.release(connection)
+        with self._returning:
+            if connection not in self._lent:
+                return
+            if pool is None or not is_ours(pool) or not pool.end(connection, cause):
+                with contextlib.suppress(Exception):
+                    connection.disconnect()
+                if pool is not None and not is_ours(pool):
+                    pool.release(connection)
+            self._lent.pop(connection, None)
 
     def retire(self, cause: str) -> None:
         """Nobody new on those there are; each ends once it is drained. New calls get new ones."""
@@ -313,8 +372,8 @@ class Lines:
 
     def after_fork(self) -> None:
         """In a child: nothing of the parent's is used, and no lock is as another thread held it."""
-        self._lock = threading.RLock()
-        self._lines, self._retired, self._dial = [], set(), None
+        self._lock, self._returning = threading.RLock(), threading.RLock()
+        self._lines, self._retired, self._dial, self._lent = [], set(), None, {}
 
     def stats(self) -> LineStats:
         """The numbers of this moment."""

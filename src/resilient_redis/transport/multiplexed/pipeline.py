@@ -96,6 +96,7 @@ class _Connection:
         self._attempt = attempt
         self._count = 0
         self._replies: Any = None
+        self._decode: Any = None
 
     def pack_commands(self, commands: Iterable[Any]) -> list[bytes]:
         """All of it as one piece."""
@@ -132,6 +133,7 @@ class _Connection:
         finally:
             inside.discard(me)
         attempt.stage, attempt.carrier = ANSWERED, slot.carrier
+        self._decode = slot.decode
         self._replies = iter(slot.value if slot.replies > 1 else [slot.value])
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -139,15 +141,12 @@ class _Connection:
 
         Raises:
             redis.RedisError: it is an error.
+            UnicodeDecodeError: it is not in the client's encoding.
         """
         reply = next(self._replies)
-        if reply.__class__ in PLAIN:
-            return reply
-        if isinstance(reply, UnicodeDecodeError):
-            raise reply
-        error = error_in(reply)
+        error = None if reply.__class__ in PLAIN else error_in(reply)
         if error is None:
-            return reply
+            return reply if self._decode is None else self._decode(reply)
         self._attempt.answered(error)
         raise error
 

@@ -83,10 +83,7 @@ class MultiplexedSurface:
             if behind is None:
                 lines.exchange(slot)
                 return True
-            # A repeat of what may still arrive: behind it on the same connection, or once it cannot arrive any more.
-            line = lines.carrier_of(behind) or lines.pick(slot)
-            behind[:] = lines.fences.uncovered(behind, line.connection.identity)
-            return not behind and line.exchange(slot) is True
+            return lines.exchange_behind(slot, behind)
         except ApartError:
             return False
 
@@ -95,17 +92,19 @@ class MultiplexedSurface:
             raise slot.error
         reply = slot.value
         if reply.__class__ not in PLAIN:
-            error = reply if isinstance(reply, UnicodeDecodeError) else endings.judged(slot, reply)
+            error = endings.judged(slot, reply)
             if error is not None:
                 if leads_astray(error):
                     renew(client.connection_pool)
                 raise error
         # The dictionary's own ``get``: redis-py's writes the name anew.
         callback = dict.get(client.response_callbacks, SHARED[slot.name])
-        if callback is None:
+        if callback is None and slot.decode is None:
             return reply
         try:
-            return callback(reply, **without_keys(options))
+            if slot.decode is not None:
+                reply = slot.decode(reply)
+            return reply if callback is None else callback(reply, **without_keys(options))
         except Exception as error:
             endings.attempt_of(slot, ANSWERED).stamp(error)
             raise

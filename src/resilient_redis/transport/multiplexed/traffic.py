@@ -18,6 +18,7 @@ from resilient_redis.transport.lean import PLAIN, is_push
 from resilient_redis.transport.multiplexed import endings
 from resilient_redis.transport.multiplexed.book import Book
 from resilient_redis.transport.multiplexed.caller import Caller, wake
+from resilient_redis.transport.multiplexed.decoding import read_bytes
 from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.multiplexed.wire import wire_of
 
@@ -46,6 +47,7 @@ class Traffic:
         # A handler of a signal may come in the midst of it, and close the pool.
         self._lock = threading.RLock()
         self._parser = connection._parser
+        self.decode = read_bytes(connection)
         self._wire = wire_of(connection._sock.raw, connection._parser._reader)
         self._sender: Caller | None = None
         self._rest: Any = b""  # what is to go on the wire before anything else
@@ -61,13 +63,13 @@ class Traffic:
 
     _lose: Callable[..., None]
     _look_at_the_time: Callable[[Caller], None]
-    _end_if_over: Callable[[], None]
+    end_if_over: Callable[[], None]
 
     # Sending; whoever is `_sender`
 
     def _send(self, slot: Caller, now: float) -> None:
         """Send what was filed, as far as the bounds allow."""
-        while self._rest or self._next_batch(slot, now):
+        while (self._rest and self._sender is slot) or self._next_batch(slot, now):
             try:
                 count = self._wire.send(self._rest)
             except OSError as error:
@@ -88,7 +90,7 @@ class Traffic:
         if now >= self._expires or connection._should_reconnect or connection._re_auth_token is not None:
             self._look_at_age(now)
         if self.state is not OPEN:
-            self._end_if_over()
+            self.end_if_over()
 
     def _next_batch(self, slot: Caller, now: float) -> bool:
         """What was filed meanwhile. False: there is nothing, or it is not for us any more."""
@@ -99,6 +101,8 @@ class Traffic:
             if self.state is ENDED or (slot.done and self._wake_one(self.book.unsent, besides=slot)):
                 return False
             self._sender = slot  # before anything counts as sent
+            if self._rest:  # whoever had to leave left it
+                return True
             batch = self.book.next_batch(now)
             if not batch:
                 self._sender = None
@@ -111,11 +115,11 @@ class Traffic:
     def _not_taken(self, error: OSError) -> None:
         """The system took nothing of what was new, so that was not sent."""
         with self._lock:
-            self._sender = None
             if self._fresh:
                 self.book.take_back(list(self.book.in_flight)[-self._fresh :])
             self._lose(endings.BROKEN, error)
-        self._end_if_over()
+            self._sender = None
+        self.end_if_over()
 
     def _push(self, slot: Caller, count: int) -> bool:
         """The system took so many bytes: wait until it takes more. False: our time is over, or our reply here."""
@@ -154,7 +158,7 @@ class Traffic:
             limit: seconds to wait for the first bytes; 0: take what is there, and leave.
         """
         wire, once = self._wire, not limit
-        while not slot.done and self.state is not ENDED:
+        while not slot.done and self.state is not ENDED and self._reader is slot:
             try:
                 there = self._take_up() or wire.receive(limit)
                 wire.parse()
@@ -162,6 +166,7 @@ class Traffic:
                 if once:
                     break
                 self._look_at_the_time(slot)
+                self._send_what_is_left(slot)
                 limit = self._limit(slot, self._now())
                 continue
             except OSError as error:
@@ -180,7 +185,7 @@ class Traffic:
         with self._lock:
             self._stop_reading(slot)
         if self.state is not OPEN:
-            self._end_if_over()
+            self.end_if_over()
 
     def _take_up(self) -> bool:
         """Is there something that the last reader did not get to give out?"""
@@ -194,11 +199,20 @@ class Traffic:
         except IndexError:
             oldest = now
         seconds: float = min(slot.deadline, oldest + self._owner.patience) - now
-        return max(_LEAST, seconds)
+        return max(_LEAST, min(LOOK, seconds))
+
+    def _send_what_is_left(self, slot: Caller) -> None:
+        """Nothing comes: perhaps since the server waits for the rest of what somebody left half sent."""
+        with self._lock:
+            if self._sender is not None or not (self._rest or self.book.unsent):
+                return
+            self._sender = slot
+        self._send(slot, self._now())
 
     def _give_out(self, slot: Caller) -> bool:
         """Give each reply to its slot. True: ours was among them, and the reading is left to the next one."""
         replies = self._wire.replies
+        sends = False
         with self._lock:
             self._giving = True
             if any([reply.__class__ not in PLAIN for reply in replies]):  # noqa: C419 - a list is quicker
@@ -207,21 +221,23 @@ class Traffic:
                 self._lose(endings.SURPLUS, word="unread")
                 first = None
             else:
-                first = self._chain = self._answer(slot)
+                first = self._answer(slot)
             replies.clear()
             self._giving = False
             if slot.done:
                 self._stop_reading(slot)
             elif self.book.unsent and self._sender is None:
                 self._sender = slot
+                sends = True
         if first is not None:
-            self._chain = None
             wake(first)
+            if self._chain is first:
+                self._chain = None
         if slot.done:
             if self.state is not OPEN:
-                self._end_if_over()
+                self.end_if_over()
             return True
-        if self._sender is slot:
+        if sends:
             self._send(slot, self._now())
         return False
 
@@ -236,7 +252,7 @@ class Traffic:
                 slot.done = True
             elif other is not None:
                 if last is None:
-                    first = other
+                    first = self._chain = other  # at once, for whoever takes over from a reader who is killed
                 else:
                     last.next = other
                     last.done = True
@@ -281,7 +297,10 @@ class Traffic:
         """Push messages to redis-py's handlers; with no part of ours, since a handler may use the client."""
         while self._pushes:
             try:
-                self._parser.handle_push_response(self._pushes.pop(0))
+                push = self._pushes.pop(0)
+                self._parser.handle_push_response(push if self.decode is None else self.decode(push))
+            except UnicodeDecodeError:  # without the traceback, which shows what it could not read
+                logger.warning("a push message was dropped: it is not in the client's encoding")
             except Exception:  # noqa: BLE001 - a handler may be anybody's
                 logger.warning("a handler of push messages failed", exc_info=True)
         with self._lock:

@@ -93,17 +93,11 @@ class Wire:
         Raises:
             redis.RedisError: that is no RESP.
         """
-        while True:
-            try:
-                self.replies.extend(iter(self._gets, NOT_ENOUGH))
-                return
-            except UnicodeDecodeError as error:  # one reply that is not in the encoding; the next one is there
-                self.torn = True
-                self.replies.append(error)
-                self.torn = False
-            except BaseException:  # hiredis makes error replies with a function of redis-py's
-                self.torn = True
-                raise
+        try:
+            self.replies.extend(iter(self._gets, NOT_ENOUGH))
+        except BaseException:  # hiredis makes error replies with a function of redis-py's
+            self.torn = True
+            raise
 
     def _take(self, chunks: list[bytes], seconds: float) -> None:
         if seconds <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import Any
 
 import pytest
@@ -149,3 +150,16 @@ def test_what_another_connection_did_not_send_goes_first_and_is_never_refused(bo
 
 def test_a_slot_shows_no_bytes() -> None:
     assert "secret" not in repr(Slot(b"secret", "SET"))
+
+
+def test_a_thread_killed_while_it_takes_a_batch_leaves_no_slot_in_a_gap(book: Book) -> None:
+    class Deadly(deque[Slot]):
+        def popleft(self) -> Slot:
+            super().popleft()
+            raise KeyboardInterrupt
+
+    one = slot()
+    book.unsent = Deadly([one])
+    with pytest.raises(KeyboardInterrupt):
+        book.next_batch(0.0)
+    assert book.lose() == ([one], [])
