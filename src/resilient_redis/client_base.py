@@ -102,9 +102,7 @@ class ResilientClient:
         return cls._from_source(source, profile, environ, kwargs, watch)
 
     @classmethod
-    def from_env(
-        cls, *, profile: str | None = None, environ: Mapping[str, str] | None = None, **kwargs: Any
-    ) -> Self:
+    def from_env(cls, *, profile: str | None = None, environ: Mapping[str, str] | None = None, **kwargs: Any) -> Self:
         """A client from variables of the environment, and the file that ``RESILIENT_REDIS_CONFIG`` names, if any.
 
         For the variables see `resilient_redis.config.load_config`; where none is set, a client of

@@ -101,7 +101,9 @@ async def test_tasks_cancelled_at_random(
     server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int, strategy: str
 ) -> None:
     side, seen = TaskSide(), Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)])
+    client = side.client(
+        slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)]
+    )
 
     async def work(worker: int) -> None:
         chance = chance_of(1, worker)
@@ -125,7 +127,9 @@ async def test_calls_timed_out_at_random(
     side: Side, server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int, strategy: str
 ) -> None:
     seen = Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)])
+    client = side.client(
+        slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)]
+    )
 
     async def work(worker: int) -> None:
         chance = chance_of(2, worker)
@@ -164,7 +168,9 @@ async def test_tasks_cancelled_within_fences(server: EmbeddedServer, protocol: i
         straight.config_resetstat()
     with LateRelay(server.port, seed=5, share=0.3, seconds=0.1, resets=0.3) as relay:
         policies = [Retry(attempts=8, wait_initial=0.001, wait_max=0.002), Timeout(0.03)]
-        client = side.client(relay.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=policies)
+        client = side.client(
+            relay.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=policies
+        )
 
         async def work(worker: int) -> None:
             chance = chance_of(5, worker)
@@ -190,13 +196,17 @@ class Killed(BaseException):
     """Thrown into a thread from outside, as a signal handler or a debugger does."""
 
 
+# Slow where it is shared: a waiter killed in `Bell.wait` swallows the ring, and the others wait out their deadline.
+@pytest.mark.parametrize("strategy", ["pooled", pytest.param("multiplexed", marks=pytest.mark.slow)])
 # A thread killed while it makes a socket leaves that to the collector, which tells: nobody has it in hand yet.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 async def test_threads_killed_at_random(
     server: EmbeddedServer, slow_proxy: FaultProxy, protocol: int, strategy: str
 ) -> None:
     side, seen = ThreadSide(), Counter[str]()
-    client = side.client(slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)])
+    client = side.client(
+        slow_proxy.url, max_connections=CONNECTIONS, protocol=protocol, strategy=strategy, policies=[Timeout(10)]
+    )
     over = threading.Event()
     guarded: dict[int, bool] = {}
 

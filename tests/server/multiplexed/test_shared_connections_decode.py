@@ -36,6 +36,8 @@ async def test_a_reply_that_is_not_in_the_encoding_is_an_error_of_its_own_caller
     errors = [reply for reply in replies if isinstance(reply, Exception)]
     assert [type(error) for error in errors] == [UnicodeDecodeError] * 4
     assert [reply for reply in replies if isinstance(reply, str)] == [f"caf\xe9 {number}" for number in range(20)]
+    for job in bad:
+        assert isinstance(await face.error(job), UnicodeDecodeError), "raised, not returned"
     assert client.connection_pool.stats().lines.opened == 1
 
 

@@ -48,6 +48,7 @@ class Killer:
 
     def run(self, work: Callable[[], Any]) -> bool:
         """Was it killed?"""
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 has to be asked before it begins
         sys.settrace(self._enter)
         try:
             work()
