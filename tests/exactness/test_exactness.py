@@ -23,9 +23,9 @@ WORKERS = 6
 CONNECTIONS = 3
 # A storm keeps the few connections busy: who waits for one in vain is to try again, or reads would fail for that.
 PATIENT = [Retry(attempts=40, wait_initial=0.003, wait_max=0.03, total_time=30, retry_rejected=True), Timeout(0.3)]
-# The defaults, but for a circuit that is waited for: a run that is over while it is open would prove little.
+# The default stack, but for a circuit that is waited for: a run that is over while it is open would prove little.
 DEFAULTS = [
-    Retry(attempts=3, wait_initial=0.025, wait_max=0.5, total_time=5, retry_rejected=True),
+    Retry(attempts=10, wait_initial=0.005, wait_max=0.05, total_time=5, retry_rejected=True),
     CircuitBreaker(fail_max=5, reset_timeout=0.02, reset_timeout_max=0.1),
     Timeout(0.5),
 ]

@@ -116,7 +116,7 @@ def url_values(url: str | None) -> dict[str, Any]:
     except ValueError:
         return {}  # the loader says so
     kept = {name: found[name] for name in parse_qs(urlsplit(url).query) if name in found}
-    numbers = {"max_connections", "min_idle", "max_waiting", "max_dials"}
+    numbers = {"max_connections", "min_idle", "max_waiting", "max_dials", "protocol"}
     return {name: _number(value) if name in numbers else _seconds(name, value) for name, value in kept.items()}
 
 

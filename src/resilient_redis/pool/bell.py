@@ -8,8 +8,12 @@ lock for ever. Here every step is one operation of a lock made in C.
 from __future__ import annotations
 
 import threading
+import time
 from _thread import allocate_lock
 from collections.abc import Callable
+
+LOOK = 0.5
+"""Seconds after which a waiter looks for itself: one that is killed with the ring in its hand does not pass it on."""
 
 
 class Bell(threading.Event):
@@ -17,6 +21,7 @@ class Bell(threading.Event):
 
     def __init__(self) -> None:
         # No super().__init__: none of what it makes is used.
+        self._rung = False
         self._silent = allocate_lock()  # held as long as it is not set
         self._silent.acquire()
         self._acquire: Callable[..., bool] = self._silent.acquire
@@ -26,10 +31,11 @@ class Bell(threading.Event):
 
     def is_set(self) -> bool:
         """Was it set, and not cleared since?"""
-        return not self._silent.locked()
+        return self._rung
 
     def set(self) -> None:
         """Wake everybody who waits, and all who will until `clear`."""
+        self._rung = True
         try:
             self._silent.release()
         except RuntimeError:
@@ -37,12 +43,17 @@ class Bell(threading.Event):
 
     def clear(self) -> None:
         """Begin anew."""
+        self._rung = False
         self._acquire(False)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set or ``timeout`` seconds are over; is it set?"""
-        seconds = -1.0 if timeout is None else min(max(timeout, 0.0), threading.TIMEOUT_MAX)
-        if not self._acquire(True, seconds):
-            return False
-        self.set()  # for the next one
+        ends = None if timeout is None else time.monotonic() + min(max(timeout, 0.0), threading.TIMEOUT_MAX)
+        while not self._rung:
+            left = LOOK if ends is None else min(LOOK, ends - time.monotonic())
+            if self._acquire(True, max(left, 0.0)):
+                self.set()  # for the next one
+                return True
+            if ends is not None and time.monotonic() >= ends:
+                return self._rung
         return True

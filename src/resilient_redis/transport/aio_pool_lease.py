@@ -33,7 +33,7 @@ from resilient_redis.transport.errands import (
 )
 from resilient_redis.transport.lease_base import LeaseBase
 from resilient_redis.transport.renewal import arenew, leads_astray
-from resilient_redis.transport.replies import AsyncReplyReader, Refused, as_redis_says_it, note_delivery
+from resilient_redis.transport.replies import AsyncReplyReader, Refused, as_redis_says_it, note_delivery, settled
 
 
 class LeaseSurface:
@@ -56,7 +56,8 @@ class LeaseSurface:
             guard.plan.now, deadline, errand.allowance, guard.observed, behind=behind, atomic=errand.atomic
         )
         try:
-            return await exchange(attempt, errand.name, errand.lease.do_once, errand)
+            results = await exchange(attempt, errand.name, errand.lease.do_once, errand)
+            return settled(results, attempt, lambda: self.call(args, options))
         except BaseException as error:
             await errand.lease.failed(errand, error, attempt)
             if isinstance(error, Refused):

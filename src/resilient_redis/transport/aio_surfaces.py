@@ -23,7 +23,7 @@ from resilient_redis.transport.describe_calls import command_call, pipeline_call
 from resilient_redis.transport.lean import NAMES, is_usual, learn
 from resilient_redis.transport.lean_pipeline import serves
 from resilient_redis.transport.renewal import arenew, leads_astray
-from resilient_redis.transport.replies import Refused, as_redis_says_it
+from resilient_redis.transport.replies import Refused, as_redis_says_it, settled
 
 StockRedis = redis.asyncio.Redis  # bound now: somebody may put our class in its place
 Now = Callable[[], float]
@@ -163,8 +163,10 @@ class PipelineSurface:
         attempt = Attempt(self._now, deadline, self._allowance, self._observed, behind=behind, atomic=self._atomic)
         try:
             if self._may_be_lean(behind):
-                return await execute_lean(pipe, attempt, args[0], self._transaction)
-            return await exchange(attempt, "PIPELINE", redis.asyncio.client.Pipeline.execute, pipe, *args)
+                results = await execute_lean(pipe, attempt, args[0], self._transaction)
+            else:
+                results = await exchange(attempt, "PIPELINE", redis.asyncio.client.Pipeline.execute, pipe, *args)
+            return settled(results, attempt, lambda: self.call(args, options))
         except Refused as error:
             raise as_redis_says_it(error) from None
         except rx.RedisError as error:

@@ -32,7 +32,7 @@ from resilient_redis.transport.errands import (
 from resilient_redis.transport.lean import packed, talk
 from resilient_redis.transport.lease_base import LeaseBase
 from resilient_redis.transport.renewal import leads_astray, renew
-from resilient_redis.transport.replies import Refused, ReplyReader, as_redis_says_it, note_delivery
+from resilient_redis.transport.replies import Refused, ReplyReader, as_redis_says_it, note_delivery, settled
 from resilient_redis.transport.surfaces import exchange
 
 
@@ -54,7 +54,8 @@ class LeaseSurface:
             guard.plan.now, deadline, errand.allowance, guard.observed, behind=behind, atomic=errand.atomic
         )
         try:
-            return exchange(attempt, errand.name, errand.lease.do_once, errand)
+            results = exchange(attempt, errand.name, errand.lease.do_once, errand)
+            return settled(results, attempt, lambda: self.call(args, options))
         except BaseException as error:
             errand.lease.failed(errand, error, attempt)
             if isinstance(error, Refused):

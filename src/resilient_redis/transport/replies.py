@@ -7,15 +7,15 @@ seen here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis.exceptions as rx
 
-from resilient_redis.calls import Delivery
+from resilient_redis.calls import Call, CommandClass, Delivery
 from resilient_redis.commands.lookup import error_proves_not_applied
 from resilient_redis.commands.traits import command_name
-from resilient_redis.connections.attempt import current_attempt
+from resilient_redis.connections.attempt import Attempt, current_attempt
 
 
 class Refused(rx.BusyLoadingError, rx.ResponseError):
@@ -27,6 +27,26 @@ def as_redis_says_it(error: Refused) -> rx.BusyLoadingError:
     plain = rx.BusyLoadingError(*error.args)
     vars(plain).update(vars(error))
     return plain
+
+
+def settled(results: Any, attempt: Attempt, describe: Callable[[], Call]) -> Any:
+    """The results of a pipeline whose caller wants errors among them (``raise_on_error=False``).
+
+    redis-py raises at LOADING all the same, and repeats everything. Here it is raised where all may be repeated: the
+    server answered nothing else, or there are only reads. Else it stands in its place.
+
+    Raises:
+        redis.BusyLoadingError: the server was loading.
+    """
+    if results.__class__ is not list or not any(result.__class__ is Refused for result in results):
+        return results
+    refused = [result for result in results if result.__class__ is Refused]
+    if len(refused) == len(results) or describe().command_class is CommandClass.READ:
+        attempt.delivery = "rejected" if len(refused) == len(results) else None
+        error = as_redis_says_it(refused[0])
+        attempt.stamp(error)
+        raise error
+    return [as_redis_says_it(result) if result.__class__ is Refused else result for result in results]
 
 
 def marked(error: Any) -> Any:

@@ -21,7 +21,7 @@ from resilient_redis.transport.lean import NAMES, STOCK, exchange_lean, is_usual
 from resilient_redis.transport.lean_pipeline import STOCK as STOCK_EXECUTE
 from resilient_redis.transport.lean_pipeline import execute_lean, serves
 from resilient_redis.transport.renewal import leads_astray, renew
-from resilient_redis.transport.replies import Refused, as_redis_says_it
+from resilient_redis.transport.replies import Refused, as_redis_says_it, settled
 
 StockRedis = redis.Redis  # bound now: somebody may put our class in its place
 Now = Callable[[], float]
@@ -149,8 +149,10 @@ class PipelineSurface:
         attempt = Attempt(self._now, deadline, self._allowance, self._observed, behind=behind, atomic=self._atomic)
         try:
             if self._may_be_lean(behind):
-                return exchange(attempt, "PIPELINE", execute_lean, pipe, attempt, *args, self._transaction)
-            return exchange(attempt, "PIPELINE", redis.client.Pipeline.execute, pipe, *args)
+                results = exchange(attempt, "PIPELINE", execute_lean, pipe, attempt, *args, self._transaction)
+            else:
+                results = exchange(attempt, "PIPELINE", redis.client.Pipeline.execute, pipe, *args)
+            return settled(results, attempt, lambda: self.call(args, options))
         except Refused as error:
             raise as_redis_says_it(error) from None
         except rx.RedisError as error:

@@ -244,6 +244,38 @@ async def test_a_pipeline_that_is_refused_is_not_repeated_once_sent(face: Any, p
     assert await face.run(client.get, "n") == b"1"
 
 
+@pytest.mark.parametrize("transaction", [False, True])
+@pytest.mark.parametrize("strategy", ["pooled", "multiplexed"])
+async def test_a_pipeline_that_wants_its_errors_is_repeated_if_the_server_was_only_loading(
+    face: Any, server: EmbeddedServer, proxy: FaultProxy, transaction: bool, strategy: str
+) -> None:
+    """As redis-py, which raises at LOADING whatever ``raise_on_error`` says, and repeats."""
+    client = face.client(proxy.url, policies=THRICE, strategy=strategy)
+    assert await face.run(client.set, "k", "v")
+    commands = ["MULTI", "GET", "INCRBY", "EXEC"] if transaction else ["GET", "INCRBY"]
+    proxy.reply_error("LOADING Redis is loading the dataset in memory", len(commands), commands=commands)
+    pipe = client.pipeline(transaction=transaction)
+    pipe.get("k")
+    pipe.incrby("n", 1)
+    assert await face.run(pipe.execute, False) == [b"v", 1]
+
+
+@pytest.mark.parametrize("strategy", ["pooled", "multiplexed"])
+async def test_loading_among_other_replies_stands_in_its_place_with_redis_pys_own_class(
+    face: Any, server: EmbeddedServer, proxy: FaultProxy, strategy: str
+) -> None:
+    client = face.client(proxy.url, policies=THRICE, strategy=strategy)
+    assert await face.run(client.set, "k", "v")
+    proxy.reply_error("LOADING Redis is loading the dataset in memory", 1, commands=["INCRBY"])
+    pipe = client.pipeline(transaction=False)
+    pipe.get("k")
+    pipe.incrby("n", 1)
+    first, second = await face.run(pipe.execute, False)
+    assert first == b"v"
+    assert type(second) is redis.exceptions.BusyLoadingError
+    assert await face.run(client.get, "n") is None
+
+
 # --- never twice ------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from resilient_redis.transport.multiplexed import endings
 from resilient_redis.transport.multiplexed.book import UNSENT, Slot
 from resilient_redis.transport.multiplexed.routing import may_share_all
 from resilient_redis.transport.renewal import arenew, leads_astray
-from resilient_redis.transport.replies import Refused, as_redis_says_it
+from resilient_redis.transport.replies import Refused, as_redis_says_it, settled
 
 STOCK = redis.asyncio.client.Pipeline.execute
 
@@ -80,7 +80,8 @@ class SharedPipelineSurface:
         try:
             current_attempt.set(attempt)
             attempt.check_before("PIPELINE")
-            return await execute(_Connection(self._lines, attempt), pipe.command_stack, raise_on_error)
+            results = await execute(_Connection(self._lines, attempt), pipe.command_stack, raise_on_error)
+            return settled(results, attempt, lambda: self.call((raise_on_error,), {}))
         except ApartError:
             raise
         except Exception as error:

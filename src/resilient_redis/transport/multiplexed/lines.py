@@ -248,15 +248,19 @@ class Lines:
     def _open(self, attempt: Attempt) -> Line:
         outer = current_attempt.get()
         try:
-            current_attempt.set(attempt)
-            self._sweep()
-            attempt.check_before("CONNECT")
-            pause = min(self._not_before - self._now(), attempt.left())
-            if pause > 0:
-                self._clock.sleep(pause)
-            return self._connect()
-        finally:
-            current_attempt.set(outer)
+            try:
+                current_attempt.set(attempt)
+                self._sweep()
+                attempt.check_before("CONNECT")
+                pause = min(self._not_before - self._now(), attempt.left())
+                if pause > 0:
+                    self._clock.sleep(pause)
+                return self._connect()
+            finally:
+                current_attempt.set(outer)
+        except BaseException:
+            current_attempt.set(outer)  # again: an interrupt may have come before it was done
+            raise
 
     def _connect(self) -> Line:
         pool = self._pool()

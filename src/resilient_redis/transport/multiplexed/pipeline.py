@@ -20,7 +20,7 @@ from resilient_redis.transport.multiplexed.lines import ApartError
 from resilient_redis.transport.multiplexed.routing import may_share_all
 from resilient_redis.transport.multiplexed.surface import inside
 from resilient_redis.transport.renewal import leads_astray, renew
-from resilient_redis.transport.replies import Refused, as_redis_says_it
+from resilient_redis.transport.replies import Refused, as_redis_says_it, settled
 
 STOCK = redis.client.Pipeline.execute
 
@@ -72,20 +72,25 @@ class SharedPipelineSurface:
         execute = pipe._execute_transaction if self._transaction else pipe._execute_pipeline
         outer = current_attempt.get()
         try:
-            current_attempt.set(attempt)
-            attempt.check_before("PIPELINE")
-            return execute(_Connection(self._lines, attempt), pipe.command_stack, raise_on_error)
-        except ApartError:
+            try:
+                current_attempt.set(attempt)
+                attempt.check_before("PIPELINE")
+                results = execute(_Connection(self._lines, attempt), pipe.command_stack, raise_on_error)
+                return settled(results, attempt, lambda: self.call((raise_on_error,), {}))
+            except ApartError:
+                raise
+            except Exception as error:
+                attempt.stamp(error)
+                if isinstance(error, Refused):
+                    raise as_redis_says_it(error) from None
+                if leads_astray(error):
+                    renew(pipe.connection_pool)
+                raise
+            finally:
+                current_attempt.set(outer)
+        except BaseException:
+            current_attempt.set(outer)  # again: an interrupt may have come before it was done
             raise
-        except Exception as error:
-            attempt.stamp(error)
-            if isinstance(error, Refused):
-                raise as_redis_says_it(error) from None
-            if leads_astray(error):
-                renew(pipe.connection_pool)
-            raise
-        finally:
-            current_attempt.set(outer)
 
 
 class _Connection:
