@@ -178,7 +178,7 @@ def test_on_a_terminal_the_figures_are_redrawn_until_ctrl_c(server: EmbeddedServ
     assert terminal.end() == exits.OK
     assert "\x1b[32m" in terminal.text
     assert "Traceback" not in terminal.text
-    bars = [line.removeprefix("^C") for line in terminal.lines if "#" in line]  # the terminal shows the key, too
+    bars = [line.replace("^C", "") for line in terminal.lines if "#" in line]  # the terminal shows the key, too
     assert bars
     assert max(map(len, bars)) <= columns
 
