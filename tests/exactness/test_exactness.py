@@ -66,10 +66,12 @@ async def test_through_faults_at_every_stage(
     with straight_to(server) as straight:
         workload = kind(side, straight)
         client = make(proxy.url, max_connections=CONNECTIONS, policies=DEFAULTS)
-        await run(side, workload, client, proxy, weather_of(kind), 25, seed=1)
-        workload.check()
-        counts = workload.book.counts
-        assert counts["acknowledged"] >= 3, counts  # or it would prove nothing
+        for seed in range(1, 6):
+            await run(side, workload, client, proxy, weather_of(kind), 25, seed=seed)
+            workload.check()
+            if workload.book.counts["acknowledged"] >= 3:  # else it would prove nothing
+                return
+        pytest.fail(f"next to nothing was acknowledged: {workload.book.counts}")
 
 
 @pytest.mark.parametrize("kind", WRITES.values(), ids=list(WRITES))
