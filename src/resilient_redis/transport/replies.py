@@ -36,16 +36,15 @@ def settled(results: Any, attempt: Attempt, describe: Callable[[], Call]) -> Any
     server answered nothing else, or there are only reads. Else it stands in its place.
 
     Raises:
-        redis.BusyLoadingError: the server was loading.
+        Refused: the server was loading.
     """
     if results.__class__ is not list or not any(result.__class__ is Refused for result in results):
         return results
     refused = [result for result in results if result.__class__ is Refused]
     if len(refused) == len(results) or describe().command_class is CommandClass.READ:
         attempt.delivery = "rejected" if len(refused) == len(results) else None
-        error = as_redis_says_it(refused[0])
-        attempt.stamp(error)
-        raise error
+        attempt.stamp(refused[0])
+        raise refused[0]  # as it is known for an answer of this exchange; callers say it as redis-py does
     return [as_redis_says_it(result) if result.__class__ is Refused else result for result in results]
 
 

@@ -261,6 +261,19 @@ async def test_a_pipeline_that_wants_its_errors_is_repeated_if_the_server_was_on
 
 
 @pytest.mark.parametrize("strategy", ["pooled", "multiplexed"])
+async def test_a_pipeline_of_reads_that_met_loading_among_its_replies_is_repeated(
+    face: Any, server: EmbeddedServer, proxy: FaultProxy, strategy: str
+) -> None:
+    client = face.client(proxy.url, policies=THRICE, strategy=strategy)
+    assert await face.run(client.set, "k", "v")
+    proxy.reply_error("LOADING Redis is loading the dataset in memory", 1, commands=["GET"])
+    pipe = client.pipeline(transaction=False)
+    pipe.get("k")
+    pipe.get("k")
+    assert await face.run(pipe.execute, False) == [b"v", b"v"]
+
+
+@pytest.mark.parametrize("strategy", ["pooled", "multiplexed"])
 async def test_loading_among_other_replies_stands_in_its_place_with_redis_pys_own_class(
     face: Any, server: EmbeddedServer, proxy: FaultProxy, strategy: str
 ) -> None:
