@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from resilient_redis.cli.doctor.line import Line, worst
+from resilient_redis.cli.doctor.line import Line, Status, worst
 from resilient_redis.pool.health import USAGE_CRITICAL, USAGE_WARNING
 from resilient_redis.pool.sizing import RESERVE
 
@@ -43,8 +43,8 @@ def judge_clients(
     share = now / limit
     if share > USAGE_WARNING:
         hint = "see who they are: resilient-redis top, or CLIENT LIST; close leaks before raising maxclients"
-        status = "failed" if share > USAGE_CRITICAL else "warning"
-        found.append(Line("clients", status, f"{now} of {limit} are connected ({share:.0%})", hint))  # type: ignore[arg-type]
+        status: Status = "failed" if share > USAGE_CRITICAL else "warning"
+        found.append(Line("clients", status, f"{now} of {limit} are connected ({share:.0%})", hint))
     refused = int(info.get("rejected_connections", "0"))
     if refused:
         text = f"{refused} connections were refused since it started"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from resilient_redis.cli.doctor.line import Line, worst
+from resilient_redis.cli.doctor.line import Line, Status, worst
 
 SLOW_NAME = 0.1
 """Seconds. Each new connection resolves the name again, and waits for that."""
@@ -104,9 +104,10 @@ def judge_tls(cert: Mapping[str, Any] | None, version: str | None, now: float) -
         return worst("tls", found, "")
     days = (ssl.cert_time_to_seconds(str(cert["notAfter"])) - now) / 86400
     if days < CERTIFICATE_DAYS:
-        status, text = ("failed", "has expired") if days < 0 else ("warning", f"expires in {days:.1f} days")
+        status: Status = "failed" if days < 0 else "warning"
+        text = "has expired" if days < 0 else f"expires in {days:.1f} days"
         hint = "renew it: no new connection will be made after that"
-        found.append(Line("tls", status, f"the certificate {text}", hint))  # type: ignore[arg-type]
+        found.append(Line("tls", status, f"the certificate {text}", hint))
     return worst("tls", found, f"{version or 'TLS'}, certificate valid for {days:.0f} days")
 
 

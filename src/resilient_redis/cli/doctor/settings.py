@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilient_redis.cli.common import Target
-from resilient_redis.cli.doctor.line import Line
+from resilient_redis.cli.doctor.line import Line, Status
 from resilient_redis.cli.doctor.timing import Patience
 from resilient_redis.config.lint import Finding, lint
 from resilient_redis.durations import parse_duration
@@ -94,5 +94,5 @@ def judge_configuration(target: Target) -> Iterator[Line]:
 def _line(finding: Finding) -> Line:
     place = f" ({finding.where})" if finding.where else ""
     text = f"{finding.code}{place}: {finding.reason.rstrip('.')}"
-    status = "failed" if finding.level == "error" else "warning"
-    return Line("configuration", status, text, finding.remedy)  # type: ignore[arg-type]
+    status: Status = "failed" if finding.level == "error" else "warning"
+    return Line("configuration", status, text, finding.remedy)

@@ -13,8 +13,8 @@ from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.lean import serves
 from resilient_redis.transport.multiplexed.aio_lines import Lines
 from resilient_redis.transport.multiplexed.aio_pipeline import SharedPipelineSurface
-from resilient_redis.transport.multiplexed.aio_surface import MultiplexedSurface, patience_of
-from resilient_redis.transport.multiplexed.options import why_not
+from resilient_redis.transport.multiplexed.aio_surface import MultiplexedSurface
+from resilient_redis.transport.multiplexed.options import patience, why_not
 
 
 class Shared:
@@ -53,10 +53,5 @@ def share(client: Any, plan: Any) -> tuple[Shared | None, str | None]:
         state.lines = Lines(pool, state.strategy, state.store.runtime.clock.monotonic)  # type: ignore[arg-type] # checked
         if is_ours(pool):
             pool._shared = state.lines
-    state.lines.allow(min(patience_of(plan), _socket_timeout(pool)))
+    state.lines.allow(patience(plan, pool.connection_kwargs))
     return Shared(state.lines), None
-
-
-def _socket_timeout(pool: Any) -> float:
-    seconds = pool.connection_kwargs.get("socket_timeout")
-    return float("inf") if seconds is None else float(seconds)

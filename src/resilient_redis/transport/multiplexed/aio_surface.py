@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -142,8 +141,3 @@ async def _called_back(slot: Slot, callback: Callable[..., Any], options: dict[s
     except Exception as error:
         endings.attempt_of(slot, ANSWERED).stamp(error)
         raise
-
-
-def patience_of(plan: Any) -> float:
-    """Seconds that this plan gives one attempt; ``inf`` if it sets no limit."""
-    return min((layer.timeout for layer in plan.layers if layer.timeout is not None), default=math.inf)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from resilient_redis.pool.adoption import is_ours
 from resilient_redis.transport.adopt import adopt
 from resilient_redis.transport.lean import serves
 from resilient_redis.transport.multiplexed.lines import Lines
-from resilient_redis.transport.multiplexed.options import why_not
+from resilient_redis.transport.multiplexed.options import patience, why_not
 from resilient_redis.transport.multiplexed.pipeline import SharedPipelineSurface
 from resilient_redis.transport.multiplexed.surface import MultiplexedSurface
 
@@ -54,15 +53,5 @@ def share(client: Any, plan: Any) -> tuple[Shared | None, str | None]:
         state.lines = Lines(pool, state.strategy, state.store.runtime.clock)  # type: ignore[arg-type] # checked
         if is_ours(pool):
             pool._shared = state.lines
-    state.lines.allow(min(_patience(plan), _socket_timeout(pool)))
+    state.lines.allow(patience(plan, pool.connection_kwargs))
     return Shared(state.lines), None
-
-
-def _socket_timeout(pool: Any) -> float:
-    seconds = pool.connection_kwargs.get("socket_timeout")
-    return math.inf if seconds is None else float(seconds)
-
-
-def _patience(plan: Any) -> float:
-    """Seconds that this plan gives one attempt; ``inf`` if it sets no limit."""
-    return min((layer.timeout for layer in plan.layers if layer.timeout is not None), default=math.inf)

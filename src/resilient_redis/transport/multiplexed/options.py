@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -139,3 +140,15 @@ def why_not(connection: Mapping[str, Any]) -> str | None:
     if "iredis" not in getattr(connection.get("parser_class"), "__name__", "Hiredis"):
         return "parser_class is not hiredis"
     return None
+
+
+def patience(plan: Any, connection: Mapping[str, Any]) -> float:
+    """Seconds for which one attempt waits for its reply; ``inf`` for no limit.
+
+    Args:
+        plan: the client's compiled policies.
+        connection: the pool's connection arguments; their ``socket_timeout`` holds where it is shorter.
+    """
+    limits: list[float] = [layer.timeout for layer in plan.layers if layer.timeout is not None]
+    seconds = connection.get("socket_timeout")
+    return min([*limits, math.inf if seconds is None else float(seconds)])
