@@ -715,10 +715,20 @@ def test_descriptors_do_not_pile_up(server: EmbeddedServer) -> None:
 # Forks that Python does not hear of: uWSGI's
 
 
+def _fork_in_c() -> int:
+    """Forks when the other threads sleep.
+
+    A thread that waits for the interpreter's lock at that moment leaves the lock's condition variable half used in the
+    child, where nobody repairs it: CPython itself then hangs there (15 of 1,340 forks beside a busy upkeep thread).
+    """
+    time.sleep(0.05)
+    return int(ctypes.PyDLL(None).fork())
+
+
 class ForkedInC(Child):
     """A child in which none of Python's hooks is run."""
 
-    fork = staticmethod(lambda: ctypes.PyDLL(None).fork())
+    fork = staticmethod(_fork_in_c)
 
 
 @pytest.fixture(params=["memory", "process id"])
@@ -775,17 +785,17 @@ def test_whatever_is_asked_first_after_a_fork_without_hooks(own_server: Embedded
 def test_a_fork_without_hooks_leaves_the_upkeep_thread_behind_too(server: EmbeddedServer) -> None:
     """uWSGI with threads: the master may have one."""
 
-    def parent() -> list[str]:
-        client = ResilientRedis.from_url(server.url, policies=[], min_idle=2, maintenance_interval=0.05)
+    def parent() -> bool:
+        client = ResilientRedis.from_url(server.url, policies=[], min_idle=2, maintenance_interval=0.5)
         assert _until(lambda: client.connection_pool.stats().available >= 2)
 
         def child() -> bool:
             client.ping()
             return _until(lambda: client.connection_pool.stats().available >= 2)
 
-        return ["kept warm" if ForkedInC(child).wait() else "cold" for _ in range(3)]
+        return bool(ForkedInC(child).wait())
 
-    assert forked(parent) == ["kept warm"] * 3
+    assert all(forked(parent) for _ in range(3)), "no thread kept the child's pool warm"
 
 
 def test_asyncio_after_a_fork_without_hooks(server: EmbeddedServer) -> None:
