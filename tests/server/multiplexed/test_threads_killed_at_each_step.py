@@ -7,6 +7,7 @@ import dis
 import functools
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
@@ -16,7 +17,8 @@ import pytest
 import redis
 
 from resilient_redis import ResilientRedis, Timeout
-from resilient_redis.testing import EmbeddedServer
+from resilient_redis.testing import EmbeddedServer, FaultProxy
+from resilient_redis.transport.multiplexed import line, traffic
 from resilient_redis.transport.multiplexed.line import Line
 
 pytestmark = pytest.mark.server
@@ -25,6 +27,7 @@ LOOKS = {"CALL", "RESUME", "JUMP_BACKWARD", "CALL_FUNCTION_EX"}
 """After these CPython looks whether an exception was thrown into the thread."""
 
 DIALLING = {"pick", "_choose", "_carry_out"}
+SENDING_FOR_OTHERS = {"_pass_on", "_send_for_others", "_waits_for_chain", "_load"}
 CHANGING = {"_carry_out", "_enter", "_lose", "_tell_of_loss", "lost", "end_if_over", "ended", "_give_up"}
 
 
@@ -87,7 +90,7 @@ def in_a_thread(work: Callable[[], Any]) -> None:
     assert not thread.is_alive()
 
 
-def client_of(server: EmbeddedServer, seconds: float = 4) -> ResilientRedis:
+def client_of(server: EmbeddedServer | FaultProxy, seconds: float = 4) -> ResilientRedis:
     return ResilientRedis.from_url(server.url, strategy="multiplexed", policies=[Timeout(seconds)], max_connections=3)
 
 
@@ -135,6 +138,38 @@ def test_a_reader_killed_while_it_gives_out_replies_makes_nobody_send_twice(
     value = int(client.get("n") or 0)
     assert sure.total() <= value <= sure.total() + perhaps.total()
     assert perhaps.total() > 1, "nobody's reply was on the way"
+
+
+@pytest.mark.parametrize("number", range(1, 17))
+def test_a_thread_killed_when_others_wait_for_it_to_send_lets_nobody_wait(
+    proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for module in (line, traffic):  # or they would help themselves
+        monkeypatch.setattr(module, "LOOK", 30.0)
+    monkeypatch.setattr(traffic, "_CHAIN", 30.0)
+    killer, replies = Killer(number, SENDING_FOR_OTHERS), list[Any]()
+
+    def read() -> None:
+        for name in ("k0", "k1"):
+            with contextlib.suppress(redis.ConnectionError):  # whoever is killed while he sends costs the connection
+                replies.append(client.get(name))
+
+    with client_of(proxy) as client:
+        client.mset({"k0": "v0", "k1": "v1", "k2": "v2"})
+        proxy.hold_requests(commands=["GET"], n=1)
+        others = [
+            threading.Thread(target=read, daemon=True),
+            threading.Thread(target=lambda: killer.run(lambda: client.get("k2")), daemon=True),
+        ]
+        for index, thread in enumerate(others):
+            thread.start()
+            while client.connection_pool.stats().lines.in_flight <= index or not proxy.held:
+                time.sleep(0.001)
+        proxy.release()
+        for thread in others:
+            thread.join(3)
+            assert not thread.is_alive(), "it waits for a thread that is no more"
+    assert replies in ([b"v0", b"v1"], [b"v0"])
 
 
 def test_a_thread_killed_while_it_is_about_to_dial_keeps_nobody_from_it(server: EmbeddedServer) -> None:

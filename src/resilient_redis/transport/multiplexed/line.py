@@ -74,9 +74,9 @@ class Line(Traffic):
                 if self._sender is slot:
                     self._send(slot, now)
                 filed = self._await(slot, now)
+            if slot.next is not None or self._baton is slot:
+                self._pass_on(slot)
             slot.here = False
-            if slot.next is not None:
-                wake(slot.next)
             if self._pushes:
                 self._hand_over()
         except BaseException:
@@ -92,7 +92,7 @@ class Line(Traffic):
         slot.decode = self.decode
         with self._lock:
             if self.state is OPEN and not (book.in_flight and self._is_overdue(now)):
-                idle = self._sender is None
+                idle = self._sender is None and not (self._baton and self._waits_for_chain(now))
                 blocked = self._stuck or (idle and bool(book.unsent))
                 if idle:
                     self._sender = slot  # before anything counts as sent
@@ -121,7 +121,7 @@ class Line(Traffic):
                 if self.state is ENDED:
                     return self._is_told(slot)
                 if not slot.done:
-                    self._take_part(slot)
+                    self._take_part(slot, now)
             if self._sender is slot:
                 self._send(slot, now)
             if self._reader is not slot and not slot.done:
@@ -142,9 +142,9 @@ class Line(Traffic):
             slot.done = True
         return True
 
-    def _take_part(self, slot: Caller) -> None:
+    def _take_part(self, slot: Caller, now: float) -> None:
         """Under the lock: send or read, if that has to be done; else prepare to be woken."""
-        if self._sender is None and (self._rest or self.book.unsent):
+        if self._sender is None and (self._rest or self.book.unsent) and not self._waits_for_chain(now):
             self._sender = slot
         if self._reader is None or not self._reader.here:
             self._reader = slot
@@ -265,8 +265,20 @@ class Line(Traffic):
         for other in (self._chain, slot.next):
             if other is not None and other is not slot:
                 wake(other)
+        if self._baton is slot:
+            self._baton = None
+        if slot.done and self.book.unsent:
+            self._send_before_leaving(slot)
         if self.state is not OPEN:
             self.end_if_over()
+
+    def _send_before_leaving(self, slot: Caller) -> None:
+        """Perhaps it was to send for others, and who of them reads cannot be woken."""
+        try:
+            slot.here = True  # at the socket once more
+            self._send_for_others(slot, self._now())
+        finally:
+            slot.here = False
 
     def __repr__(self) -> str:
         return f"<Line {self.state}, {len(self.book.unsent)} unsent, {self.book.due} replies due>"

@@ -64,28 +64,26 @@ class MultiplexedSurface:
             and me not in inside
             and not self._lines.unable
         ):
-            data = _packed(words)
+            try:
+                data = pack(words)
+            except (TypeError, ValueError):  # redis-py may know how, or says what is wrong with it
+                data = None
             if data is not None and len(data) <= self._large:
                 slot = Caller(data, name, deadline)
+                shared = True
                 try:
                     inside.add(me)
-                    shared = self._exchange(slot, behind)
+                    if behind is None:
+                        self._lines.exchange(slot)
+                    else:
+                        shared = self._lines.exchange_behind(slot, behind)
+                except ApartError:  # nothing was sent
+                    shared = False
                 finally:
                     inside.discard(me)
                 if shared:
                     return self._answer(client, slot, options)
         return self._commands.run(args, options, deadline, behind)
-
-    def _exchange(self, slot: Caller, behind: Behind) -> bool:
-        """False: it has to have a connection of its own. Nothing was sent."""
-        lines = self._lines
-        try:
-            if behind is None:
-                lines.exchange(slot)
-                return True
-            return lines.exchange_behind(slot, behind)
-        except ApartError:
-            return False
 
     def _answer(self, client: Any, slot: Caller, options: dict[str, Any]) -> Any:
         if slot.error is not None:
@@ -108,11 +106,3 @@ class MultiplexedSurface:
         except Exception as error:
             endings.attempt_of(slot, ANSWERED).stamp(error)
             raise
-
-
-def _packed(words: tuple[Any, ...]) -> bytes | None:
-    """The command on the wire; ``None``: redis-py may know how, or says what is wrong with it."""
-    try:
-        return pack(words)  # type: ignore[no-any-return]
-    except (TypeError, ValueError):
-        return None
