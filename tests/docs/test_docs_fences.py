@@ -24,7 +24,14 @@ from resilient_redis.testing import EmbeddedServer
 _ADDRESS = "redis://localhost:6379"
 """What the pages write; here it leads to the test server."""
 
-_NOT_RUN = {"README.md": 1, "docs/django.md": 5, "docs/fastapi.md": 2, "docs/flask.md": 4, "docs/integrations.md": 10}
+_NOT_RUN = {
+    "README.md": 1,
+    "docs/django.md": 5,
+    "docs/fastapi.md": 2,
+    "docs/flask.md": 4,
+    "docs/integrations.md": 10,
+    "docs/metrics.md": 2,
+}
 """Python fences that carry a ``not run`` marker, by page. A new one has to be entered here. Those of the integrations
 are run where the libraries are: by tests/integrations."""
 

@@ -76,7 +76,7 @@ def _effective(policies: Sequence[Policy]) -> dict[str, float]:
 
 
 def explain_lines(explained: Explained, width: int) -> list[str]:
-    """The text of it, in lines of at most ``width``."""
+    """The text of it, in lines of at most ``width``; an origin that is longer, as a path may be, stays whole."""
     lines = ["settings", *_indented(_setting_lines(explained.settings, width - 2))]
     lines += ["", "pipeline", *_indented(draw(explained.layers, width - 2))]
     lines += ["", "worst case of a call", *_indented(_worst_lines(explained.worst, width - 2))]
@@ -97,7 +97,7 @@ def _setting_lines(settings: Sequence[tuple[str, str, str]], width: int) -> list
         if len(last) <= column:
             lines.append(f"{last:<{column}}  {origin}")
         else:
-            lines += [last, *textwrap.wrap(origin, width, initial_indent="    ", subsequent_indent="    ")]
+            lines += [last, f"    {origin}"]  # never broken: it may be a path
     return lines
 
 

@@ -109,9 +109,8 @@ def _dispatch(words: list[str]) -> int:
         return exits.USAGE
     name = words[place]
     if name not in _COMMANDS:
-        raise UsageError(
-            f"unknown command {name!r}{meant(name, _COMMANDS)} (known: {', '.join(_COMMANDS)})", root.format_usage()
-        )
+        hint = meant(name, [*_COMMANDS, "--help", "--version"])  # others have commands by these names
+        raise UsageError(f"unknown command {name!r}{hint} (known: {', '.join(_COMMANDS)})", root.format_usage())
     command = cast("Command", import_module(f"resilient_redis.cli.{name.replace('-', '_')}"))
     parser = Parser(prog=f"{_PROGRAM} {name}", description=f"{_COMMANDS[name]}.")
     command.add_arguments(parser)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from resilient_redis.durations import parse_duration
 from resilient_redis.errors import ConfigError
 
+_LETTER = re.compile(r"-[A-Za-z]")
 _NUMBER = re.compile(r"[0-9]*\.?[0-9]+")
 
 
@@ -56,7 +57,15 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, word: str) -> UsageError:
         given = word.split("=", 1)[0]
         what = "option" if given.startswith("-") else "argument"
-        return UsageError(f"unknown {what} {given!r}{meant(given, self._option_string_actions)}", self.format_usage())
+        known = list(self._option_string_actions)
+        hint = _spelled_out(given, known) if _LETTER.fullmatch(given) else meant(given, known)
+        return UsageError(f"unknown {what} {given!r}{hint}", self.format_usage())
+
+
+def _spelled_out(letter: str, known: Iterable[str]) -> str:
+    """Other programs have letters, as ``-c`` for ``--count``."""
+    words = [repr(option) for option in known if option.startswith(f"-{letter}")]
+    return f"; did you mean {' or '.join(words)}?" if words else ""
 
 
 def meant(given: str, known: Iterable[str]) -> str:

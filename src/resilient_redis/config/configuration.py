@@ -124,7 +124,9 @@ class ResilienceConfig:
         if self.budgets and "budget" not in code:
             arguments["budget"] = self._budget()
         arguments.update(code)
-        made: dict[str, Any] = for_client(arguments.pop("url", None), self.url, arguments, code)
+        # A pool that code hands in has its address already, and a URL would make another one.
+        url = self.url if code.get("connection_pool") is None else None
+        made: dict[str, Any] = for_client(arguments.pop("url", None), url, arguments, code)
         return made
 
     def _budget(self) -> Budget | None:

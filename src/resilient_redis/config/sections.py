@@ -217,7 +217,8 @@ def choose(sections: Sections, profile: str | None, document: Document) -> str |
         raise failure(name, "says nothing; give url, policies, options or profiles")
     if len(profiles) == 1 or "default" in profiles:
         return "default" if "default" in profiles else next(iter(profiles))
-    raise failure(name, f"has several profiles; choose one with profile= (known: {listed(profiles)})", field="profile")
+    remedy = "choose one with profile=, on the command line --profile"
+    raise failure(name, f"has several profiles; {remedy} (known: {listed(profiles)})", field="profile")
 
 
 def chain_of(sections: Sections, name: str | None) -> list[Section]:

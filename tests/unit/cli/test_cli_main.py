@@ -48,6 +48,10 @@ def test_demo_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[s
 WRONG = [
     ("dmeo", f"unknown command 'dmeo'; did you mean 'demo'? {KNOWN}"),
     ("nothing", f"unknown command 'nothing' {KNOWN}"),
+    ("help", f"unknown command 'help'; did you mean '--help'? {KNOWN}"),
+    ("version", f"unknown command 'version'; did you mean '--version'? {KNOWN}"),
+    ("ping -c 3", "unknown option '-c'; did you mean '--count' or '--config'?"),
+    ("ping -z 3", "unknown option '-z'"),
     ("--verison", "unknown option '--verison'; did you mean '--version'?"),
     ("demo --secnds 7", "unknown option '--secnds'; did you mean '--seconds'?"),
     ("demo --secnds=7", "unknown option '--secnds'; did you mean '--seconds'?"),

@@ -155,6 +155,13 @@ def test_the_role_says_whether_it_may_be_written_to() -> None:
     check(server.judge_role(lost), "failed", "lost its master 77 s ago")
     check(server.judge_role({"role": "master", "loading": "1"}), "failed", "loading")
     check(server.judge_role({"role": "master", "cluster_enabled": "1"}), "warning", "RedisCluster")
+    sentinel = {
+        "redis_mode": "sentinel",
+        "sentinel_masters": "1",
+        "master0": "name=shop,status=ok,address=10.0.0.5:6379",
+    }
+    check(server.judge_role(sentinel), "failed", "it watches shop at 10.0.0.5:6379")
+    check(server.judge_role({"redis_mode": "sentinel"}), "failed", "it watches nothing")
 
 
 def test_a_late_replica_warns() -> None:

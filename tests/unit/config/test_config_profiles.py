@@ -63,7 +63,7 @@ def test_the_profile_that_is_meant_when_none_is_named(profiles: dict[str, Any], 
         (
             {"profiles": {"a": {}, "b": {}}},
             None,
-            "config: has several profiles; choose one with profile= (known: a, b)",
+            "config: has several profiles; choose one with profile=, on the command line --profile (known: a, b)",
         ),
         (
             PROFILES,

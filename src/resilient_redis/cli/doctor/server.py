@@ -38,6 +38,8 @@ def judge_role(info: Info) -> Line:
     if info.get("loading") == "1":
         hint = "wait; INFO persistence tells how far it is"
         return Line("role", "failed", "it is loading its data", hint)
+    if info.get("redis_mode") == "sentinel":
+        return _judge_sentinel(info)
     if info.get("role") == "slave":
         return _judge_replica(info)
     found = [*_late_replicas(info)]
@@ -58,13 +60,24 @@ def _judge_replica(info: Info) -> Line:
     return Line("role", "warning", "a replica, in step with its master", hint)
 
 
+def _judge_sentinel(info: Info) -> Line:
+    watched = [_fields_of(value) for name, value in info.items() if name.startswith("master") and name[6:].isdigit()]
+    named = ", ".join(f"{each.get('name', '?')} at {each.get('address', '?')}" for each in watched) or "nothing"
+    hint = "give the address of the server that it watches; in code use ResilientSentinelConnectionPool"
+    return Line("role", "failed", f"a Sentinel, which holds no data; it watches {named}", hint)
+
+
+def _fields_of(value: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in value.split(","))
+    return {field: text for field, _, text in pairs}
+
+
 def _late_replicas(info: Info) -> list[Line]:
     found = []
     for name, value in info.items():
         if not (name.startswith("slave") and name[5:].isdigit()):
             continue
-        pairs = (part.partition("=") for part in value.split(","))
-        fields = {field: text for field, _, text in pairs}
+        fields = _fields_of(value)
         state, lag = fields.get("state", "?"), fields.get("lag", "0")
         if state != "online" or int(lag) > LAG_SECONDS:
             hint = "look at its log and at the network: after a failover to it, the newest writes are gone"

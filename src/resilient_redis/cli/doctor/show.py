@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 
 from resilient_redis.cli.doctor.line import Line, Report
 from resilient_redis.cli.output import Output
+from resilient_redis.cli.wrapping import wrapped
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 _STATUS_WIDTH = max(map(len, _STYLES))
@@ -52,7 +52,7 @@ def show_line(out: Output, line: Line, name_width: int) -> None:
         _show_below(out, line)
         return
     painted = out.paint(line.status, _STYLES[line.status]) + start[len(line.status) :]
-    first, *more = textwrap.wrap(line.text, out.width - len(start)) or [""]
+    first, *more = wrapped(line.text, out.width - len(start)) or [""]
     out.line((painted + first).rstrip())
     for text in more:
         out.line(" " * len(start) + text)
@@ -61,7 +61,8 @@ def show_line(out: Output, line: Line, name_width: int) -> None:
 
 def _show_below(out: Output, line: Line) -> None:
     out.line(f"{out.paint(line.status, _STYLES[line.status])}  {line.check}")
-    out.wrap(line.text, indent="  ")
+    for text in wrapped(line.text, out.width, "  ", "  "):
+        out.line(text)
     _show_hint(out, line, "  ")
 
 
