@@ -13,6 +13,9 @@ LOWEST = ["redis==6.4.0", "tenacity==8.2.3", "pybreaker==1.2.0", "msgspec==0.19.
 PARALLEL = ("-n", "3", "--dist", "loadfile")
 """Three workers: many tests wait for a while. A file's tests stay together, for the servers that they share."""
 
+OPENTELEMETRY = [f"tests/server/pool/test_redis_py_{name}.py" for name in ("metrics", "metrics_of_work", "spans")]
+"""These skip themselves where its packages are not."""
+
 GROUPS = nox.project.load_toml("pyproject.toml")["dependency-groups"]
 
 
@@ -62,11 +65,15 @@ def pure_python_parser(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def integrations(session: nox.Session) -> None:
-    """rq, Celery, django-redis, Flask-Session, Flask-Limiter, huey, taskiq-redis and arq do real work over ours."""
+    """rq, Celery, django-redis, Flask-Session, Flask-Limiter, huey, taskiq-redis and arq do real work over ours; and
+    OpenTelemetry sees of it what it sees of redis-py.
+    """
     session.install(".[test]", "rq", "celery", "django-redis", "Flask-Session", "Flask-Limiter", "huey", "taskiq-redis")
     session.install("django", "flask", "gunicorn", "fastapi", "httpx", "uvicorn")  # the services of the how-to pages
     session.install("--no-deps", "arq")  # it asks for redis-py below 6
+    session.install("opentelemetry-sdk", "opentelemetry-instrumentation-redis")
     session.run("pytest", "-m", "integrations", "tests/integrations", *session.posargs)
+    session.run("pytest", *OPENTELEMETRY, *session.posargs)
 
 
 @nox.session(python="3.11")

@@ -12,13 +12,14 @@ from resilient_redis.connections.observed import is_observed
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.sync_driver import call
 from resilient_redis.transport.describe_calls import pipeline_allowance
+from resilient_redis.transport.lean_step import LeanStepSurface
 from resilient_redis.transport.replies import (
     ReplyReader,
     delivery_of_pipeline,
     delivery_of_transaction,
     note_delivery,
 )
-from resilient_redis.transport.surfaces import PipelineSurface, StepSurface
+from resilient_redis.transport.surfaces import PipelineSurface
 
 
 class ResilientPipeline(redis.client.Pipeline):
@@ -66,7 +67,7 @@ class ResilientPipeline(redis.client.Pipeline):
         """WATCH and the reads after it: guarded, but never repeated on another connection."""
         if current_attempt.get() is not None:  # part of a guarded execute(): loading its scripts
             return super().immediate_execute_command(*args, **options)
-        return call(self._plan, StepSurface(self, self._plan.now, self._observed), args, options)
+        return call(self._plan, LeanStepSurface(self, self._plan.now, self._observed), args, options)
 
     def __repr__(self) -> str:
         """How long it is; redis-py's shows the password in some versions."""
@@ -78,7 +79,12 @@ class ResilientPipeline(redis.client.Pipeline):
         exception.args = (message, *exception.args[1:])
 
     def reset(self) -> None:  # type: ignore[override] # redis-py has a command of that name
-        """As redis-py's. A connection that cannot be un-watched is closed, and the watch ends with it."""
+        """As redis-py's. A connection that cannot be un-watched is closed, and the watch ends with it.
+
+        One that is closed already is not dialled for it.
+        """
+        if self.watching and _is_closed(self.connection):
+            self.watching = False
         if self.watching and self.connection is not None:
             try:
                 self.connection.send_command("UNWATCH")
@@ -130,3 +136,8 @@ class ResilientPipeline(redis.client.Pipeline):
         if self.watching:
             self.reset()
             raise WatchError(f"a {type(error).__name__} ended the connection that was watching") from error
+
+
+def _is_closed(connection: Any) -> bool:
+    known = getattr(connection, "is_connected", None)  # in older versions of redis-py nobody can be asked
+    return getattr(connection, "_sock", True) is None if known is None else not known

@@ -11,7 +11,8 @@ from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.connections.attempt import HANDSHAKE, current_attempt
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.pipeline.plan import Plan
-from resilient_redis.transport.aio_surfaces import PipelineSurface, StepSurface
+from resilient_redis.transport.aio_lean_step import LeanStepSurface
+from resilient_redis.transport.aio_surfaces import PipelineSurface
 from resilient_redis.transport.describe_calls import pipeline_allowance
 from resilient_redis.transport.replies import (
     AsyncReplyReader,
@@ -66,7 +67,7 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
         """WATCH and the reads after it: guarded, but never repeated on another connection."""
         if current_attempt.get() is not None:  # part of a guarded execute(): loading its scripts
             return await super().immediate_execute_command(*args, **options)
-        return await acall(self._plan, StepSurface(self, self._plan.now, self._observed), args, options)
+        return await acall(self._plan, LeanStepSurface(self, self._plan.now, self._observed), args, options)
 
     def __repr__(self) -> str:
         """How long it is; redis-py's shows the password in some versions."""
@@ -78,7 +79,12 @@ class ResilientPipeline(redis.asyncio.client.Pipeline):
         exception.args = (message, *exception.args[1:])
 
     async def reset(self) -> None:  # type: ignore[override] # redis-py has a command of that name
-        """As redis-py's. A connection that cannot be un-watched is closed, and the watch ends with it."""
+        """As redis-py's. A connection that cannot be un-watched is closed, and the watch ends with it.
+
+        One that is closed already is not dialled for it.
+        """
+        if self.watching and not getattr(self.connection, "is_connected", True):
+            self.watching = False
         if self.watching and self.connection is not None:
             try:
                 await self.connection.send_command("UNWATCH")

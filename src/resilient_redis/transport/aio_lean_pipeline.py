@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import functools
 import inspect
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from resilient_redis.connections.cleanliness import soil_of
 from resilient_redis.connections.replies_due import TOO_MANY
 from resilient_redis.transport.aio_lean import CHUNK, limit, packed, talk
 from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, without_keys
-from resilient_redis.transport.lean_pipeline import EXEC, MULTI, executed, must_close, note, taken
+from resilient_redis.transport.lean_pipeline import EXEC, MULTI, executed, has_ended_the_watch, must_close, note, taken
 
 STOCK = redis.asyncio.client.Pipeline.execute
 
@@ -49,21 +50,26 @@ async def execute_lean(pipe: Any, attempt: Attempt, raise_on_error: bool, transa
 
 async def _execute(pipe: Any, attempt: Attempt, raise_on_error: bool, transaction: bool) -> list[Any]:
     commands, pool = pipe.command_stack, pipe.connection_pool
-    pipe.connection = connection = await pool.get_connection()
+    if pipe.connection is None:
+        pipe.connection = await pool.get_connection()
+    connection = pipe.connection
     try:
         if not getattr(connection, "lean", False):
             return await _by_its_own_way(pipe, attempt, raise_on_error)
         attempt.stage = CONNECT
         data = b"".join([packed(connection, words) for words, _ in commands])
+        if transaction and pipe.watching:
+            connection._note(("EXEC",))
         replies = await _converse(
             connection, MULTI + data + EXEC if transaction else data, attempt, len(commands) + 2 * transaction
         )
+        if transaction and has_ended_the_watch(replies):
+            pipe.watching = False
         if must_close(attempt, commands, replies, raise_on_error, transaction):
             await connection.disconnect(nowait=True)
     finally:
         if pipe.connection is not None:
-            pipe.connection = None
-            await pool.release(connection)
+            await _let_go(pipe, connection, attempt)
     try:
         if transaction:
             return await _results_of_exec(pipe, commands, executed(pipe, commands, replies, raise_on_error))
@@ -71,6 +77,17 @@ async def _execute(pipe: Any, attempt: Attempt, raise_on_error: bool, transactio
     except Exception:
         note(commands, replies, transaction)
         raise
+
+
+async def _let_go(pipe: Any, connection: Any, attempt: Attempt) -> None:
+    if pipe.watching and connection.is_connected:
+        left = attempt.deadline - attempt.now()
+        with contextlib.suppress(builtins.TimeoutError):  # then it was closed, which ends the watch too
+            async with asyncio.timeout(None if left == NO_DEADLINE else left):
+                await pipe.reset()  # which ends the watch first
+        return
+    pipe.watching, pipe.connection = False, None
+    await pipe.connection_pool.release(connection)
 
 
 async def _by_its_own_way(pipe: Any, attempt: Attempt, raise_on_error: bool) -> list[Any]:
@@ -83,11 +100,11 @@ async def _by_its_own_way(pipe: Any, attempt: Attempt, raise_on_error: bool) -> 
 
 async def _converse(connection: Any, data: bytes, attempt: Attempt, due: int) -> list[Any]:
     connection.replies_due = due  # whoever is cancelled in the midst leaves a connection that nobody takes
-    replies: list[Any] = await talk(connection, data, attempt, functools.partial(_read_all, due))
+    replies: list[Any] = await talk(connection, data, attempt, functools.partial(read_all, due))
     return replies
 
 
-async def _read_all(due: int, connection: Any, attempt: Attempt) -> list[Any]:
+async def read_all(due: int, connection: Any, attempt: Attempt) -> list[Any]:
     """So many replies; push messages between them go to their handlers."""
     stream, parser = connection._reader, connection._parser
     reader = parser._reader

@@ -7,6 +7,7 @@ and never fails: it is its own retry object, runs the plan around what redis-py 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from resilient_redis.calls import Call, LeftBehind
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.transport.aio_lean import packed, talk
+from resilient_redis.transport.aio_lean_pipeline import read_all
 from resilient_redis.transport.aio_surfaces import exchange
 from resilient_redis.transport.errands import (
     COMMAND,
@@ -32,6 +34,7 @@ from resilient_redis.transport.errands import (
     waiting,
 )
 from resilient_redis.transport.lease_base import LeaseBase
+from resilient_redis.transport.lease_batch import AsyncReplies, Batch, batch_of
 from resilient_redis.transport.renewal import arenew, leads_astray
 from resilient_redis.transport.replies import AsyncReplyReader, Refused, as_redis_says_it, note_delivery, settled
 
@@ -268,12 +271,22 @@ class Lease(LeaseBase):
         """As a connection's."""
         if learning.get() is self:
             raise Learned(several(commands))
-        return self._any.pack_commands(commands)
+        if not isinstance(commands, (list, tuple)):
+            commands = list(commands)
+        pack = functools.partial(packed, self._held)
+        batch = batch_of(commands, self._held, pack) if self._may_batch() else None
+        return self._any.pack_commands(commands) if batch is None else batch
 
     async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
         """As a connection's; the first one borrows."""
         if learning.get() is self:
             raise Learned(several(()))
+        if args[0].__class__ is Batch:
+            attempt = self._attempt()
+            self._held.replies_due = args[0].due
+            replies = await talk(self._held, args[0][0], attempt, functools.partial(read_all, args[0].due))
+            self._reader = AsyncReplies(replies)
+            return
         await (await self._ready()).send_packed_command(*args, **kwargs)
         self._note_state()
 

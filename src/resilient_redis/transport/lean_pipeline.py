@@ -19,6 +19,7 @@ from resilient_redis.calls import LeftBehind
 from resilient_redis.connections.attempt import ANSWERED, CONNECT, Attempt
 from resilient_redis.connections.cleanliness import dirt, soil_of
 from resilient_redis.connections.replies_due import TOO_MANY
+from resilient_redis.transport.going_on import goes_on
 from resilient_redis.transport.lean import (
     NAMES,
     NEVER,
@@ -48,25 +49,31 @@ MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 STOCK = redis.client.Pipeline.execute
 
-_OVERRIDABLE = ("_execute_pipeline", "_execute_transaction", "parse_response")
+_OVERRIDABLE = ("_execute_pipeline", "_execute_transaction", "_send_command_parse_response", "parse_response")
 _OURS = ("redis", __name__.partition(".")[0])
 
 
 def serves(pipe: Any, pool_type: type[Any], behind: list[LeftBehind] | None) -> bool:
     """May this pipeline be lean, if the connection is? Asked before each attempt."""
+    return (
+        behind is None
+        and not pipe.scripts
+        and is_plain(pipe, pool_type)
+        and all(map(_is_ordinary, pipe.command_stack))
+        and (not pipe.watching if pipe.connection is None else goes_on(pipe.connection))
+    )
+
+
+def is_plain(pipe: Any, pool_type: type[Any]) -> bool:
+    """Does nothing of its own, its pool's, or its process's stand between its commands and the wire?"""
     pool = pipe.connection_pool
     return (
         pack is not None
-        and behind is None
-        and pipe.connection is None
-        and not pipe.watching
-        and not pipe.scripts
         and isinstance(pool, pool_type)
         and getattr(pool, "cache", None) is None
         and type(pipe.response_callbacks) is CaseInsensitiveDict
         and not _has_its_own(pipe.__class__)
         and not metrics_are_on()
-        and all(map(_is_ordinary, pipe.command_stack))
     )
 
 
@@ -95,18 +102,23 @@ def execute_lean(pipe: Any, attempt: Attempt, raise_on_error: bool, transaction:
     """
     commands, pool = pipe.command_stack, pipe.connection_pool
     data = b"".join([packed(words) for words, _ in commands])
-    pipe.connection = connection = pool.get_connection()
+    if pipe.connection is None:
+        pipe.connection = pool.get_connection()
+    connection = pipe.connection
     try:
         if not getattr(connection, "lean", False):
             return redis.client.Pipeline.execute(pipe, raise_on_error)  # its reset() gives the connection back
         attempt.stage = CONNECT
+        if transaction and pipe.watching:
+            connection._note(("EXEC",))
         replies = _converse(connection, MULTI + data + EXEC if transaction else data, attempt, commands, transaction)
+        if transaction and has_ended_the_watch(replies):
+            pipe.watching = False
         if must_close(attempt, commands, replies, raise_on_error, transaction):
             connection.disconnect()
     finally:
         if pipe.connection is not None:
-            pool.release(connection)
-            pipe.connection = None  # only now: if release() is interrupted, reset() gives it back once more
+            _let_go(pipe, connection)
     try:
         if transaction:
             return _results_of_exec(pipe, commands, executed(pipe, commands, replies, raise_on_error))
@@ -116,14 +128,23 @@ def execute_lean(pipe: Any, attempt: Attempt, raise_on_error: bool, transaction:
         raise
 
 
+def _let_go(pipe: Any, connection: Any) -> None:
+    if pipe.watching and connection._sock is not None:
+        pipe.reset()  # which ends the watch first
+        return
+    pipe.watching = False
+    pipe.connection_pool.release(connection)
+    pipe.connection = None  # only now: if release() is interrupted, reset() gives it back once more
+
+
 def _converse(connection: Any, data: bytes, attempt: Attempt, commands: Sequence[Any], transaction: bool) -> list[Any]:
     due = len(commands) + 2 * transaction
     connection.replies_due = due  # whoever is interrupted in the midst leaves a connection that nobody takes
-    replies: list[Any] = talk(connection, data, attempt, functools.partial(_read_all, due))
+    replies: list[Any] = talk(connection, data, attempt, functools.partial(read_all, due))
     return replies
 
 
-def _read_all(due: int, connection: Any, attempt: Attempt) -> list[Any]:
+def read_all(due: int, connection: Any, attempt: Attempt) -> list[Any]:
     """So many replies; push messages between them go to their handlers."""
     parser, sock = connection._parser, connection._sock
     raw, reader, buffer = sock.raw, parser._reader, parser._buffer
@@ -171,6 +192,11 @@ def taken(reply: Any, attempt: Attempt) -> Any:
     return marked(error)
 
 
+def has_ended_the_watch(replies: Sequence[Any]) -> bool:
+    """Was EXEC answered? If it was refused, redis-py sends an UNWATCH to be sure."""
+    return not isinstance(replies[-1], Exception)
+
+
 def must_close(
     attempt: Attempt, commands: Sequence[Any], replies: Sequence[Any], raise_on_error: bool, transaction: bool
 ) -> bool:
@@ -185,8 +211,10 @@ def must_close(
 
 def _is_out_of_step(replies: Sequence[Any], commands: Sequence[Any]) -> bool:
     done = replies[-1]
-    if done.__class__ is not list:
+    if done is None or isinstance(done, Exception):
         return False
+    if done.__class__ is not list:
+        return True
     refused = sum(isinstance(reply, Exception) for reply in replies[:-1])
     return len(done) + refused != len(commands)
 

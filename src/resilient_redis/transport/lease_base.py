@@ -136,11 +136,18 @@ class LeaseBase:
 
     def _take_unsent(self) -> tuple[Any, Attempt]:
         data, self._unsent = self._unsent, None
+        return data, self._attempt()
+
+    def _may_batch(self) -> bool:
+        """May a pipeline be sent and read directly? Only on what was borrowed for it."""
+        return inside.get() is self and not self._stays and not self._callbacks
+
+    def _attempt(self) -> Attempt:
         attempt = current_attempt.get()
         assert attempt is not None
         if attempt.stage == ACQUIRE:
             attempt.stage = CONNECT
-        return data, attempt
+        return attempt
 
     # Who stays
 

@@ -7,6 +7,7 @@ and never fails: it is its own retry object, runs the plan around what redis-py 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,9 @@ from resilient_redis.transport.errands import (
     waiting,
 )
 from resilient_redis.transport.lean import packed, talk
+from resilient_redis.transport.lean_pipeline import read_all
 from resilient_redis.transport.lease_base import LeaseBase
+from resilient_redis.transport.lease_batch import Batch, Replies, batch_of
 from resilient_redis.transport.renewal import leads_astray, renew
 from resilient_redis.transport.replies import Refused, ReplyReader, as_redis_says_it, note_delivery, settled
 from resilient_redis.transport.surfaces import exchange
@@ -278,12 +281,20 @@ class Lease(LeaseBase):
         """As a connection's."""
         if learning.get() is self:
             raise Learned(several(commands))
-        return self._any.pack_commands(commands)
+        if not isinstance(commands, (list, tuple)):
+            commands = list(commands)
+        batch = batch_of(commands, self._held, packed) if self._may_batch() else None
+        return self._any.pack_commands(commands) if batch is None else batch
 
     def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
         """As a connection's; the first one borrows."""
         if learning.get() is self:
             raise Learned(several(()))
+        if args[0].__class__ is Batch:
+            attempt = self._attempt()
+            self._held.replies_due = args[0].due
+            self._reader = Replies(talk(self._held, args[0][0], attempt, functools.partial(read_all, args[0].due)))
+            return
         self._ready().send_packed_command(*args, **kwargs)
         self._note_state()
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from otel_sdk import metric_points, metric_reader
 
 pytest.importorskip("redis.observability", reason="redis-py has metrics from 7.4 on")
 from redis.observability import providers, recorder
@@ -133,7 +134,7 @@ async def test_times_are_measured_as_redis_pys_blocking_pool_measures_them(bench
 
 async def test_what_is_closed_is_counted_no_more(bench: Any, switch_on: Any) -> None:
     collector = switch_on()
-    pool = bench.pool()
+    pool = named(bench.pool())
     await bench.stock_up(pool, 3)
     lent = await bench.get(pool)
     assert collector.states(pool) == (2, 1)
@@ -152,7 +153,7 @@ async def test_what_is_closed_is_counted_no_more(bench: Any, switch_on: Any) -> 
 
 async def test_a_borrower_whose_time_is_over_is_counted(bench: Any, switch_on: Any) -> None:
     collector = switch_on()
-    pool = bench.pool(max_connections=1, acquire_timeout=0.02)
+    pool = named(bench.pool(max_connections=1, acquire_timeout=0.02))
     lent = await bench.get(pool)
     await bench.error(pool.get_connection)
     await bench.give(pool, lent)
@@ -163,7 +164,7 @@ async def test_a_borrower_whose_time_is_over_is_counted(bench: Any, switch_on: A
 
 async def test_a_wait_is_measured(bench: Any, switch_on: Any) -> None:
     collector = switch_on()
-    pool = bench.pool(max_connections=1)
+    pool = named(bench.pool(max_connections=1))
     lent = await bench.get(pool)
     waiter = await bench.wait_for(pool, 1)
     await bench.face.pause(0.05)
@@ -173,7 +174,7 @@ async def test_a_wait_is_measured(bench: Any, switch_on: Any) -> None:
 
 
 async def test_metrics_may_be_switched_on_and_off_later(bench: Any, switch_on: Any) -> None:
-    pool = bench.pool()
+    pool = named(bench.pool())
     lent = await bench.fill(pool, 1)
     await bench.stock_up(pool, 2)
     collector = switch_on()
@@ -192,7 +193,7 @@ async def test_metrics_may_be_switched_on_and_off_later(bench: Any, switch_on: A
 
 async def test_a_pool_that_is_gone_is_counted_no_more(bench: Any, switch_on: Any) -> None:
     collector = switch_on()
-    pool = bench.Pool.from_url(bench.server.url, background=False)
+    pool = named(bench.Pool.from_url(bench.server.url, background=False))
     await bench.stock_up(pool, 2)
     name = get_pool_name(pool)
     assert collector.counts[name, "idle"] == 2
@@ -212,7 +213,7 @@ async def test_metrics_that_fail_break_nothing(bench: Any, switch_on: Any) -> No
         raise RuntimeError("the exporter is broken")
 
     collector.record_connection_count = collector.record_connection_wait_time = fail  # type: ignore[method-assign]
-    pool = bench.pool()
+    pool = named(bench.pool())
     await bench.stock_up(pool, 2)
     assert pool.stats().available == 2
 
@@ -241,7 +242,7 @@ def test_a_child_counts_its_own(server: Any, switch_on: Any) -> None:
 
 
 async def test_the_count_can_be_asked_too(bench: Any) -> None:
-    pool = bench.pool()
+    pool = named(bench.pool())
     lent = await bench.fill(pool, 2)
     await bench.give(pool, lent[0])
     stock = bench.names.ConnectionPool.from_url(bench.server.url)
@@ -252,28 +253,16 @@ async def test_the_count_can_be_asked_too(bench: Any) -> None:
 
 
 async def test_the_sdk_sees_the_same_names_and_attributes(bench: Any, recorders: Any) -> None:
-    sdk = pytest.importorskip("opentelemetry.sdk.metrics")
-    api = pytest.importorskip("opentelemetry.metrics")
-    export = pytest.importorskip("opentelemetry.sdk.metrics.export")
-    if not hasattr(test_the_sdk_sees_the_same_names_and_attributes, "reader"):  # it can be set once in a process
-        reader = export.InMemoryMetricReader()
-        api.set_meter_provider(sdk.MeterProvider(metric_readers=[reader]))
-        test_the_sdk_sees_the_same_names_and_attributes.reader = reader  # type: ignore[attr-defined]
-    reader = test_the_sdk_sees_the_same_names_and_attributes.reader  # type: ignore[attr-defined]
+    metric_reader()
     providers.get_observability_instance().init(OTelConfig(metric_groups=list(MetricGroup)))
     shapes = {}
     for pool in (stock(bench, "BlockingConnectionPool"), named(bench.pool())):
         lent = await bench.run(pool.get_connection)
         await bench.run(pool.release, lent)
-        points = [
-            (metric.name, metric.unit, point)
-            for resource in reader.get_metrics_data().resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            for point in metric.data.data_points
-        ]
         mine = [
-            (n, u, p) for n, u, p in points if p.attributes.get("db.client.connection.pool.name") == get_pool_name(pool)
+            (n, u, p)
+            for n, u, p in metric_points()
+            if p.attributes.get("db.client.connection.pool.name") == get_pool_name(pool)
         ]
         shapes[type(pool)] = sorted(
             (n, u, sorted(p.attributes), p.attributes.get("db.client.connection.state", "")) for n, u, p in mine

@@ -1,0 +1,65 @@
+"""Lean steps of asyncio. Twin of `lean_step`, which says what they are for."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from typing import Any
+
+import redis.asyncio.client
+import redis.exceptions as rx
+
+from resilient_redis.calls import NO_DEADLINE, LeftBehind
+from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.pool.aio_pool import ResilientConnectionPool
+from resilient_redis.transport.aio_lean import packed, talk
+from resilient_redis.transport.aio_surfaces import StepSurface
+from resilient_redis.transport.lean_step import begin, finish, serves
+
+STOCK = redis.asyncio.client.Pipeline.immediate_execute_command
+
+
+class LeanStepSurface(StepSurface):
+    """A step of the usual kind goes directly, every other one by redis-py's own path."""
+
+    async def run(
+        self, args: Any, options: dict[str, Any], deadline: float, behind: list[LeftBehind] | None = None
+    ) -> Any:
+        """Send it on the pipeline's connection."""
+        # The class attribute is looked up at each try: OpenTelemetry's instrumentor replaces it.
+        stock = redis.asyncio.client.Pipeline.immediate_execute_command is STOCK and self._observed
+        if not stock or behind is not None or not serves(self._pipe, ResilientConnectionPool, args, options):
+            return await super().run(args, options, deadline, behind)
+        attempt = Attempt(self._now, deadline, 0.0, True)
+        outer = current_attempt.get()
+        try:
+            current_attempt.set(attempt)
+            attempt.check_before(args[0])
+            return await self._step(attempt, args, options)
+        except builtins.TimeoutError as error:  # out of time in a queue of ours
+            late = rx.TimeoutError(f"{args[0]} did not end before its deadline")
+            attempt.stamp(late)
+            raise late from error
+        except Exception as error:
+            attempt.stamp(error)
+            raise
+        finally:
+            current_attempt.set(outer)
+
+    async def _step(self, attempt: Attempt, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        pipe = self._pipe
+        if pipe.connection is None:
+            pipe.connection = await pipe.connection_pool.get_connection()
+        connection = pipe.connection
+        if not getattr(connection, "lean", False):
+            left = attempt.left()
+            async with asyncio.timeout(None if left == NO_DEADLINE else left):
+                return await STOCK(pipe, *words, **options)
+        data = packed(connection, words)
+        begin(connection, attempt, words[0])
+        try:
+            reply = await talk(connection, data, attempt)
+        except (rx.ConnectionError, rx.TimeoutError) as error:
+            await pipe._disconnect_reset_raise_on_watching(connection, error)
+            raise
+        return finish(pipe, words[0], reply, options)
