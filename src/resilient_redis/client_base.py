@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from resilient_redis.clock import Clock
 from resilient_redis.durations import Duration
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Listener
-from resilient_redis.pipeline.describe import describe_plan
-from resilient_redis.pipeline.pipeline import breakers_of, check_overrides
+from resilient_redis.pipeline.describe import breakers_of, describe_plan
+from resilient_redis.pipeline.overrides import check_overrides
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.scope import active_scope, override_scope
 from resilient_redis.pipeline.store import check_policies
@@ -23,9 +23,10 @@ from resilient_redis.policies.defaults import default_stack
 from resilient_redis.policies.fallback import Fallback
 from resilient_redis.policies.retry import Retry
 from resilient_redis.pool.face import PoolFace
-from resilient_redis.pool.health import PoolHealth
 from resilient_redis.transport.adopt import PoolState, adopt, convert_retry
-from resilient_redis.transport.multiplexed.options import Multiplexed
+
+if TYPE_CHECKING:
+    from resilient_redis.pool.health import PoolHealth
 
 
 class ResilientClient:
@@ -90,7 +91,7 @@ class ResilientClient:
             watch: reload when the file changes, see `reload`. True: look every second; or seconds between two looks.
                 Until the client is closed. An asyncio client needs a running loop for it.
             **kwargs: as for `from_url`; they win over file and variables. Listeners are added, rules for commands
-                merged.
+                merged. A ``connection_pool`` keeps its own address, whatever ``url`` and ``options`` say.
 
         Raises:
             ConfigError: anything wrong in it, all at once, each with file, line, key, value and remedy.
@@ -265,9 +266,11 @@ class ResilientClient:
             f"socket timeout {_seconds(kwargs.get('socket_timeout'))}",
             "redis-py's own retries: off",
         ]
-        strategy = adopt(self.connection_pool).strategy
-        if isinstance(strategy, Multiplexed):
-            cause = self._not_shared
+        state = adopt(self.connection_pool)
+        strategy, cause = state.multiplexed, self._not_shared
+        if strategy is not None:
+            if cause is None and state.lines is not None and state.lines.unable:
+                cause = "a connection that the pool had already is of a kind that cannot be shared"
             below.append(f"multiplexed: {strategy.describe() if cause is None else f'nothing is shared: {cause}'}")
         if isinstance(self.connection_pool, PoolFace):
             below.append(f"pool: {self.connection_pool.options.describe()}")

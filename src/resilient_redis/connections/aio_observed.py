@@ -34,7 +34,7 @@ from resilient_redis.connections.attempt import (
 from resilient_redis.connections.cleanliness import soil_of
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
-from resilient_redis.connections.moved import AsyncMovedMaster
+from resilient_redis.connections.moved import AsyncMovedMaster, only_tells_of_it
 from resilient_redis.connections.overdue import Overdue
 from resilient_redis.connections.replies_due import ANSWERS, LEFT_OVER, TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
@@ -56,6 +56,7 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
     _sending = 0  # > 0 while redis-py writes: the limit is then kept here
     identity = LeftBehind()  # who it is to the server, for a fence; anew with each dial
     lean = False  # nothing about it is unusual: it may be written to and read from directly
+    shareable = False  # the same, but for what redis-py makes of READONLY behind Sentinel
     _shook = False  # the last dial got as far as the handshake
 
     @property
@@ -169,7 +170,10 @@ class ObservedConnection(RepliesDue, Kept, Overdue, Session, Base):
         """Learn the server's number of this connection. Asked last, and known from HELLO too, it also shows whether
         replies still belong to their questions: a reply too many in the handshake would shift them all.
         """
-        self.lean = _is_usual(self)
+        reads = {vars(cls).get("read_response") for cls in type(self).__mro__[2:]} - {None}
+        usual = _is_usual(self)
+        self.lean = usual and reads <= _STOCK_READS
+        self.shareable = usual and {read for read in reads if not only_tells_of_it(read)} <= _STOCK_READS
         opened, told = time.monotonic(), fencing.server_id_in(getattr(self, "handshake_metadata", None))
         ask = getattr(self._writer, "get_extra_info", None)  # fakeredis has none
         address = fencing.address_of(ask and ask("socket"))
@@ -310,13 +314,12 @@ async def _share(dial: asyncio.Task[None]) -> None:
 
 
 def _is_usual(connection: Any) -> bool:
-    """Hiredis on both ways over asyncio's own streams, and nothing of redis-py's to do in between."""
+    """Hiredis on both ways over asyncio's own streams, and no health checks of redis-py's in between."""
     if not HIREDIS_AVAILABLE or connection.health_check_interval:
         return False
     parts = (type(connection._parser), type(connection._reader), connection.encoder.encoding.lower())
     usual = (_AsyncHiredisParser, asyncio.StreamReader, "utf-8")
-    reads = {vars(cls).get("read_response") for cls in type(connection).__mro__[2:]}
-    return parts == usual and type(connection._writer) is asyncio.StreamWriter and reads - {None} <= _STOCK_READS
+    return parts == usual and type(connection._writer) is asyncio.StreamWriter
 
 
 _FORM = "_observed_form"

@@ -91,13 +91,13 @@ class DeadlineSocket:
         if configured == 0:
             return  # a look at what is there, not a wait
         attempt.guarded = True
-        limit = NO_DEADLINE if configured is None else configured + attempt.allowance
-        left = attempt.deadline - attempt.now()
-        if left <= 0:
+        limit = attempt.deadline - attempt.now()
+        if limit <= 0:
             raise builtins.TimeoutError("the deadline has passed")
-        limit = min(limit, left)
+        if configured is not None and configured + attempt.allowance < limit:
+            limit = configured + attempt.allowance
         applied = NO_DEADLINE if self._applied is None else self._applied
-        if limit != applied and not abs(limit - applied) < min(_TOLERANCE, limit / 10):
+        if limit != applied and not (-_TOLERANCE < limit - applied < _TOLERANCE and limit / 10 > abs(limit - applied)):
             self._applied = None if limit == NO_DEADLINE else limit
             self.raw.settimeout(self._applied)
 

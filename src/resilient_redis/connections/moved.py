@@ -11,6 +11,8 @@ from typing import Any
 
 import redis.exceptions as rx
 
+_READS = frozenset({"redis.sentinel", "redis.asyncio.sentinel", __name__})
+
 
 class MovedMaster:
     """Mixin for threads; it stands before ``SentinelManagedConnection``."""
@@ -36,6 +38,11 @@ class AsyncMovedMaster:
         except rx.ConnectionError as error:
             note_if_moved(error, before)
             raise
+
+
+def only_tells_of_it(read_response: Any) -> bool:
+    """Is this one of those, which do no more than look for READONLY? A shared connection looks for it itself."""
+    return getattr(read_response, "__module__", None) in _READS
 
 
 def note_if_moved(error: Any, before: BaseException | None) -> None:

@@ -35,7 +35,7 @@ from resilient_redis.connections.deadline_socket import DeadlineSocket
 from resilient_redis.connections.fork_gate import CONNECTING, SHAKING_HANDS, fork_gate
 from resilient_redis.connections.handshake import judged
 from resilient_redis.connections.kept import Kept
-from resilient_redis.connections.moved import MovedMaster
+from resilient_redis.connections.moved import MovedMaster, only_tells_of_it
 from resilient_redis.connections.replies_due import ANSWERS, LEFT_OVER, TOO_MANY, RepliesDue
 from resilient_redis.connections.session import ORDINARY, Session
 
@@ -55,6 +55,7 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
     _should_reconnect = False  # before redis-py 7 a connection has no such mark of its own
     identity = LeftBehind()  # who it is to the server, for a fence; anew with each dial
     lean = False  # nothing about it is unusual: it may be written to and read from directly
+    shareable = False  # the same, but for what redis-py makes of READONLY behind Sentinel
 
     @property
     def socket_connect_timeout(self) -> float | None:
@@ -151,7 +152,10 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
         """Learn the server's number of this connection. Asked last, and known from HELLO too, it also shows whether
         replies still belong to their questions: a reply too many in the handshake would shift them all.
         """
-        self.lean = _is_usual(self)
+        reads = {vars(cls).get("read_response") for cls in type(self).__mro__[2:]} - {None}
+        usual = _is_usual(self)
+        self.lean = usual and reads <= _STOCK_READS
+        self.shareable = usual and {read for read in reads if not only_tells_of_it(read)} <= _STOCK_READS
         opened, told = time.monotonic(), fencing.server_id_in(getattr(self, "handshake_metadata", None))
         address = fencing.address_of(self._sock)
         self.identity = LeftBehind(told, address, opened)
@@ -266,13 +270,12 @@ class ObservedConnection(RepliesDue, Kept, Session, Base):
 
 
 def _is_usual(connection: Any) -> bool:
-    """Hiredis on both ways over a socket of ours, and nothing of redis-py's to do in between."""
+    """Hiredis on both ways over a socket of ours, and no health checks of redis-py's in between."""
     if not HIREDIS_AVAILABLE or connection.health_check_interval:
         return False
     parts = (type(connection._parser), type(connection._command_packer), type(connection._sock))
     usual = (_HiredisParser, redis.connection.HiredisRespSerializer, DeadlineSocket)
-    reads = {vars(cls).get("read_response") for cls in type(connection).__mro__[2:]}
-    return parts == usual and reads - {None} <= _STOCK_READS
+    return parts == usual
 
 
 _FORM = "_observed_form"

@@ -11,11 +11,9 @@ import redis.asyncio
 
 from resilient_redis.durations import Duration
 from resilient_redis.errors import ConfigError
-from resilient_redis.pool.aio_pool import ResilientConnectionPool as AsyncPool
 from resilient_redis.pool.face import PoolFace
 from resilient_redis.pool.options import PoolOptions, take_options
 from resilient_redis.pool.priority import Priority
-from resilient_redis.pool.sync_pool import ResilientConnectionPool as SyncPool
 
 _NO_LIMIT = 2**31
 """What redis-py 6 and 7 put where no ``max_connections`` was given."""
@@ -49,10 +47,23 @@ def make_resilient(pool: Any, options: dict[str, Any]) -> None:
         if pool.max_connections < _NO_LIMIT:
             given["max_connections"] = pool.max_connections
     checked = PoolOptions(**given)
-    ours: dict[type[Any], type[Any]] = {redis.ConnectionPool: SyncPool, redis.asyncio.ConnectionPool: AsyncPool}
-    if type(pool) in ours:
-        pool.__class__ = ours[type(pool)]
+    ours = _our_form(type(pool))
+    if ours is not None:
+        pool.__class__ = ours
         pool._set_up(checked, None)
+
+
+def _our_form(kind: type[Any]) -> type[Any] | None:
+    # Imported here: a sync client has no use for the pool of asyncio, which is a tenth of what it would import.
+    if kind is redis.ConnectionPool:
+        from resilient_redis.pool import sync_pool
+
+        return sync_pool.ResilientConnectionPool
+    if kind is redis.asyncio.ConnectionPool:
+        from resilient_redis.pool import aio_pool
+
+        return aio_pool.ResilientConnectionPool
+    return None
 
 
 def is_ours(pool: Any) -> bool:

@@ -267,6 +267,8 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
             cause = dirt(slot.connection)
             if cause == "unread":
                 cause = absorb(slot.connection)
+            elif cause == "lost":
+                cause = absorb(slot.connection) or cause  # nobody had it: it was closed, as for threads
             if cause is not None or slot.idled <= self._validate_after:
                 return cause
             if slot.idled >= silent:

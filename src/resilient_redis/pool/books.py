@@ -17,6 +17,9 @@ from resilient_redis.pool.todo import Tally, Todo
 _TROUBLE = frozenset({"lost", "eof", "validation"})
 """Causes of a close that say something about the server or the way to it."""
 
+_FRESH = 0.1
+"""Seconds that one may have been idle which was lent as soon as it was dialled."""
+
 
 class Books:
     """What is open, lent, waited for and planned.
@@ -188,6 +191,8 @@ class Books:
         self.tally.closes[cause] += 1
         if cause in _TROUBLE:
             self.pace.trouble(now)
+        if cause == "eof" and slot.uses == 1 and slot.idled < _FRESH:
+            self.pace.stillborn(slot.began, now)
         todo.close.append(slot)
 
     def _forget(self, slot: Slot) -> None:

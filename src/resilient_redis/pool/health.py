@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
-from resilient_redis.pool.sizing import HEADROOM
+import msgspec
+
 from resilient_redis.pool.stats import PoolStats, mask
 
 Status = Literal["healthy", "warning", "critical"]
@@ -17,6 +17,9 @@ Status = Literal["healthy", "warning", "critical"]
 USAGE_WARNING = 0.7
 USAGE_CRITICAL = 0.9
 """Shares of the pool in use over which it is worth a look, and an alarm. Source: the guide."""
+
+HEADROOM = 1.5
+"""Connections for one that is busy: usage is then 0.67 on average, under the 0.7 of the warning."""
 
 SLOW_DIAL = 0.1
 """Seconds. TCP, TLS and handshake take a few round trips: a mean over this is a far server, slow names, or overload."""
@@ -32,8 +35,7 @@ _NO_BREAKERS: Mapping[str, str] = MappingProxyType({})
 _NOT_THE_SIZE = "look at the server, the network to it and the credentials; the pool's size is not the cause"
 
 
-@dataclass(frozen=True, slots=True)
-class PoolHealth:
+class PoolHealth(msgspec.Struct, frozen=True):
     """The answer of `pool_health`.
 
     Attributes:

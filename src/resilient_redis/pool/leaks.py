@@ -9,7 +9,8 @@ from typing import Any
 
 import redis
 
-from resilient_redis.events import LeakReturned, LeakSuspected, logger
+from resilient_redis import events as told
+from resilient_redis.events import logger
 from resilient_redis.pool.slots import Slot, State
 
 _INSIDE = tuple(f"{Path(inside).parent}{os.sep}" for inside in (Path(__file__).parent, redis.__file__))
@@ -45,7 +46,8 @@ def report(pool: Any, now: float) -> None:
             logger.warning(
                 "pool %s: a connection is out for %.3g s, borrowed at %s", pool.name, now - slot.since, place
             )
-            pool.events.emit(LeakSuspected("pool", pool.name, now - slot.since, place))
+            if pool.events.heard:
+                pool.events.emit(told.LeakSuspected("pool", pool.name, now - slot.since, place))
 
 
 def report_return(pool: Any, slot: Slot, now: float) -> None:
@@ -53,4 +55,5 @@ def report_return(pool: Any, slot: Slot, now: float) -> None:
     slot.reported = False
     place = slot.place or "unknown"
     logger.info("pool %s: the connection borrowed at %s is back after %.3g s", pool.name, place, now - slot.since)
-    pool.events.emit(LeakReturned("pool", pool.name, now - slot.since, place))
+    if pool.events.heard:
+        pool.events.emit(told.LeakReturned("pool", pool.name, now - slot.since, place))

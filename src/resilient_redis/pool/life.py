@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from resilient_redis.connections.cleanliness import absorb
 from resilient_redis.durations import Duration, parse_duration
@@ -18,8 +19,7 @@ from resilient_redis.pool.todo import Todo
 _UNFINISHED = (State.RESERVED, State.DIALLING)
 
 
-@dataclass(frozen=True, slots=True)
-class WarmUp:
+class WarmUp(msgspec.Struct, frozen=True):
     """What came of a warm-up; true when everything that was wanted is open.
 
     Attributes:

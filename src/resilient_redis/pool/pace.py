@@ -9,6 +9,8 @@ import bisect
 import math
 import random
 
+import redis.exceptions as rx
+
 PAUSE_FIRST = 0.005
 """Upper bound of the pause after the first failed dial, in seconds. One reset in a handshake is common and means
 little; the pause doubles, so an outage is met by some eight dials in its first second, and then by one or two in each.
@@ -25,6 +27,8 @@ GAP = 0.0025
 
 SLOW_START = 1.0
 """Seconds after the last trouble during which dials keep that gap."""
+
+STILLBORN = "the server closed the connection as soon as it was open, before anything was asked over it"
 
 
 class Pace:
@@ -44,6 +48,7 @@ class Pace:
         self._troubled_until = -math.inf
         self._starts: list[float] = []  # those given out that are still to come, or just past; in order
         self._last_failure = -math.inf
+        self._so_far = 0  # failed dials in a row, if those that gave a connection which had ended at once count too
         self.failures = 0
         self.paused_until = -math.inf
         self.error: BaseException | None = None
@@ -97,9 +102,20 @@ class Pace:
         """A dial succeeded: the server is there."""
         if self.failures:
             self.trouble(now)
+        if self.failures or now - self._last_failure > SLOW_START:
+            self._so_far = self.failures
         self.failures = 0
         self.paused_until = -math.inf
         self.error = None
+
+    def stillborn(self, began: float, now: float) -> None:
+        """A connection had ended before anybody could use it: its dial, begun then, was no success after all.
+
+        So a server, or whatever stands before it, that closes whoever has shaken hands is dialled as seldom as one
+        that is away.
+        """
+        self.failures = max(self.failures, self._so_far)
+        self.failed(began, now, rx.ConnectionError(STILLBORN))
 
 
 def without_frames(error: BaseException) -> BaseException:

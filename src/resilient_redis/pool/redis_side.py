@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from typing import Any, Self
 from weakref import WeakSet
 
-import redis
-import redis.connection
 from redis.event import AfterConnectionReleasedEvent, ReAuthConnectionListener
 
 from resilient_redis.connections.attempt import Attempt, current_attempt
@@ -96,16 +94,18 @@ class RedisSide:
         self._look_for_metrics()
         with fork_gate.inside(CONNECTING):  # redis-py imports late, and imports take locks
             connection = observed(self.connection_class)(**self.connection_kwargs)  # whoever set it since
-        if self.cache is not None:
-            proxy: Any = redis.connection.CacheProxyConnection  # redis-py says that it is abstract, and makes it
-            connection = proxy(connection, self.cache, self._cache_lock)
+            if self.cache is not None:
+                from resilient_redis.connections.cached import CachedConnection  # few need it
+
+                proxy: Any = CachedConnection  # redis-py says that it is abstract, and makes it
+                connection = proxy(connection, self.cache, self._cache_lock)
         with self._lock:
             self._made.add(connection)
         return connection
 
     @property
     def _cache_lock(self) -> threading.RLock:
-        """Guards the client-side cache, so that nobody holds the pool's own lock while it reads from a socket."""
+        """Guards the client-side cache, which all connections of the pool share."""
         lock: threading.RLock = vars(self).setdefault("_lock_of_cache", threading.RLock())
         return lock
 
@@ -358,7 +358,7 @@ def disown(connection: Any) -> None:
     for each in (connection, inner):
         each.connect = each.connect_check_health = _refuse
     if inner is not connection:
-        connection._cache_lock = threading.RLock()
+        connection._cache_lock = connection._pool_lock = threading.RLock()
     sock = _socket_of(connection)
     inner._sock = inner.dialled_socket = None
     inner._parser.on_disconnect()

@@ -81,5 +81,6 @@ class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.sentinel.Se
             super().disconnect()
             return
         self._checkpid()
+        self._retire_shared("moving")
         # Not the dials: it is one of them that has found out.
         self._step(lambda now: self._ledger.drain(now, "moving", dialling=False))

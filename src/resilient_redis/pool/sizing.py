@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.errors import ConfigError
-
-HEADROOM = 1.5
-"""Connections for one that is busy: usage is then 0.67 on average, under the 0.7 at which health warns."""
+from resilient_redis.pool.health import HEADROOM
 
 RESERVE = 5
 """Connections kept back for people and tools (redis-cli, monitoring, a deployment's own jobs); the guide's number."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 from weakref import WeakSet
 
 import redis
+from redis.event import AfterConnectionReleasedEvent
 
 from resilient_redis.clock import Clock
 from resilient_redis.connections.cleanliness import absorb, dirt
@@ -178,7 +179,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
                 and slot.expires > now
                 and now < self._maintain_at
                 and not slot.reported
-                and not self._announces
+                and self._heard(AfterConnectionReleasedEvent) is self._usual_listeners  # `_announces`, spelled out
             ):
                 if not ledger.give_back(slot, now):
                     self._step(ledger.settle)

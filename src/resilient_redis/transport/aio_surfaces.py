@@ -115,7 +115,10 @@ class CommandSurface:
 
 
 class ReadBackSurface:
-    """A read that first cuts off connections over which a write may still arrive."""
+    """A read of what a write has done that may still arrive: it first cuts off the connections of that write.
+
+    Where that was a shared one that still lives, it follows the write over the same one instead.
+    """
 
     def __init__(self, commands: CommandSurface, behind: list[LeftBehind]) -> None:
         self._commands = commands
@@ -128,8 +131,8 @@ class ReadBackSurface:
         return call
 
     async def run(self, args: Any, options: dict[str, Any], deadline: float, behind: Behind = None) -> Any:
-        """Cut off, then read."""
-        return await self._commands.run(args, options, deadline, self._behind)
+        """Cut off, then read; each try does so for itself."""
+        return await self._commands.run(args, options, deadline, list(self._behind))
 
 
 class PipelineSurface:

@@ -27,6 +27,7 @@ def renew(pool: Any) -> None:
     if isinstance(pool, PoolFace):
         pool.drain()  # type: ignore[attr-defined] # both shells have it
     else:
+        _retire_shared(pool)
         pool.disconnect(inuse_connections=False)
 
 
@@ -37,7 +38,15 @@ async def arenew(pool: Any) -> None:
     if isinstance(pool, PoolFace):
         pool.drain()  # type: ignore[attr-defined] # both shells have it
     else:
+        _retire_shared(pool)
         await pool.disconnect(inuse_connections=False)
+
+
+def _retire_shared(pool: Any) -> None:
+    """A pool of redis-py's knows nothing of the shared connections, which are out for as long as they live."""
+    lines = adopt(pool).lines
+    if lines is not None:
+        lines.retire("drain")
 
 
 def _is_due(pool: Any) -> bool:

@@ -177,6 +177,19 @@ async def test_the_client_describes_how_it_shares(shared: Any, face: Any, server
     assert await face.run(apart.ping) is True
 
 
+async def test_the_client_tells_when_its_pool_turned_out_to_have_what_cannot_be_shared(
+    face: Any, server: EmbeddedServer
+) -> None:
+    theirs: Any = redis if face.name == "sync" else redis.asyncio
+    pool = theirs.ConnectionPool.from_url(server.url)
+    assert await face.run(theirs.Redis(connection_pool=pool).ping) is True
+    client = face.client(connection_pool=pool, strategy=Multiplexed())
+    assert "multiplexed: 1 shared connection" in client.describe()
+    assert await face.run(client.ping) is True
+    assert "nothing is shared: a connection that the pool had already is of a kind" in client.describe()
+    await face.run(pool.disconnect)
+
+
 async def test_a_shared_connection_is_no_leak_and_no_old_lease(shared: Any, face: Any, server: EmbeddedServer) -> None:
     client = shared(server.url, leak_threshold=0.01)
     await face.run(client.ping)

@@ -45,6 +45,21 @@ async def test_a_connection_that_is_too_old_is_replaced_and_nobody_notices(
     assert set(stats.lines.ends) == {"lifetime"}
 
 
+async def test_a_connection_that_was_silent_for_long_is_not_trusted_any_more(
+    shared: Any, face: Any, server: EmbeddedServer
+) -> None:
+    """Something between may have forgotten it without a word."""
+    client = shared(server.url, ONCE, validate_after=0.3)
+    for _ in range(8):
+        await face.run(client.incr, "n")
+        await face.pause(0.05)
+    assert client.connection_pool.stats().lines.opened == 1
+    await face.pause(0.4)
+    assert await face.run(client.incr, "n") == 9
+    lines = client.connection_pool.stats().lines
+    assert (lines.opened, lines.ends) == (2, {"idle": 1})
+
+
 async def test_a_drained_pool_serves_over_a_new_connection(shared: Any, face: Any, proxy: FaultProxy) -> None:
     client = shared(proxy.url, ONCE)
     await face.run(client.ping)

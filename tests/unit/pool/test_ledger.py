@@ -126,7 +126,10 @@ def test_waits_are_counted_with_their_sum_and_the_longest() -> None:
 @pytest.mark.parametrize("cause", ["lost", "eof", "validation"])
 def test_a_lost_connection_is_trouble_and_dials_keep_a_gap(cause: str) -> None:
     pool = Pool(4, max_dials=4)
-    todo = pool.ledger.discard(lost := pool.open(), cause, pool.now)
+    pool.open_idle()
+    lost = pool.ledger.take(pool.now)
+    assert lost is not None
+    todo = pool.ledger.discard(lost, cause, pool.now)
     assert todo.close == [lost]
     assert lost.state is State.CLOSING
     assert not pool.ledger.leased

@@ -12,8 +12,9 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, is_push
+from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN
 from resilient_redis.transport.multiplexed import endings
+from resilient_redis.transport.multiplexed.book import ENDED as ANSWERED
 from resilient_redis.transport.multiplexed.book import Book, Slot
 from resilient_redis.transport.multiplexed.decoding import Decode, read_bytes
 from resilient_redis.transport.multiplexed.options import Multiplexed
@@ -47,6 +48,7 @@ class Line(asyncio.Protocol):
         book: who waits for what.
         cause: why it ended, as pools count it.
         error: why it could not be opened.
+        scheduled: what is filed now leaves with the next flush, which is due at the end of this tick.
     """
 
     def __init__(
@@ -67,10 +69,12 @@ class Line(asyncio.Protocol):
         # Weak: the loop holds this line, and a connection of redis-py's may hold its pool, which may be forgotten.
         self._connection: Callable[[], Any] = _nothing
         self._parser: Callable[[], Any] = _nothing
-        self._scheduled = False
+        self._push: Any = None  # the class of messages that the server sends by itself
+        self.scheduled = False
         self._paused = False
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = math.inf
+        self._used = -math.inf
         self._settled: asyncio.Future[None] | None = None
 
     @property
@@ -83,16 +87,17 @@ class Line(asyncio.Protocol):
     def file(self, slot: Slot) -> bool:
         """Queue a caller's command; it leaves with all others of this tick. False: the queue is full."""
         book, deadline = self.book, slot.deadline
-        if len(book.unsent) >= book.max_unsent and not self._make_room():
+        unsent = book.unsent
+        if len(unsent) >= book.max_unsent and not self._make_room():
             return False
-        book.unsent.append(slot)  # `Book.file`, spelled out
-        if deadline < book.nearest:  # noqa: PLR1730 - quicker than a call
+        unsent.append(slot)  # `Book.file`, spelled out
+        if deadline < book.nearest:
             book.nearest = deadline
-        if not self._scheduled and self._transport is not None:
-            self._scheduled = True
+            if deadline < self._alarm_at:  # which never rings later than the nearest deadline
+                self._arm(deadline)
+        if not self.scheduled and self._transport is not None:
+            self.scheduled = True
             self._loop.call_soon(self.flush)
-        if deadline < self._alarm_at:
-            self._arm(deadline)
         return True
 
     def take_over(self, slots: list[Slot]) -> None:
@@ -133,12 +138,14 @@ class Line(asyncio.Protocol):
         self._reader = connection._parser._reader
         self._decode = read_bytes(connection)
         self._parser = weakref.ref(connection._parser)
+        self._push = connection._parser._hiredis_PushNotificationType
         self._before = transport.get_protocol()
         transport.set_protocol(self)
         self._transport = transport
         self._connection = weakref.ref(connection)
         self.book.carrier = connection.identity
         self.state = OPEN
+        self._used = self._now()
         self._settle()
         self.flush()
         if self.cause:
@@ -182,6 +189,12 @@ class Line(asyncio.Protocol):
         _tell(waiting)
         self._owner.ended(self, [slot for slot in unsent if not slot.waiter.done()], lost=word)
 
+    def _give_way(self, cause: str) -> None:
+        """Nothing was sent that is not answered; what is to be sent goes on elsewhere."""
+        self._close(cause)
+        _, unsent = self.book.lose()
+        self._owner.ended(self, [slot for slot in unsent if not slot.waiter.done()])
+
     def abandon(self) -> None:
         """Without a word to anybody: its loop or its pool is gone."""
         self._close("lost")
@@ -204,16 +217,20 @@ class Line(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what was filed, as far as the bounds allow."""
-        self._scheduled = False
+        self.scheduled = False
         book = self.book
         if self._paused or self.state == ENDED or not book.unsent:
             return
         now = self._now()
+        if now - self._used > self._owner.idle_limit and not book.in_flight:
+            self._give_way("idle")
+            return
+        self._used = now
         if now >= book.nearest:
             self._expire(now)
         if any([slot.waiter.cancelled() for slot in book.unsent]):  # noqa: C419 - a list is quicker
             self._forget_cancelled()
-        batch = book.next_batch(now)
+        batch = book.send_all(now) or book.next_batch(now)
         if not batch:
             return
         try:
@@ -239,18 +256,18 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Replies came. They are counted before any is given out: with one too many, none can be trusted."""
-        parser, replies = self._parser(), []
-        gets = self._reader.gets
+        replies = []
+        gets, push = self._reader.gets, self._push
         try:
             self._reader.feed(data)
             while True:
                 reply = gets()
                 if reply is NOT_ENOUGH:
                     break
-                if reply.__class__ in PLAIN or not is_push(parser, reply):
+                if reply.__class__ is not push:
                     replies.append(reply)
                 else:
-                    self._owner.hand_over(parser, reply, self._decode)
+                    self._owner.hand_over(self._parser(), reply, self._decode)
         except Exception as error:  # noqa: BLE001 - no RESP: whatever it is, nothing more can be read
             self.lose(endings.NO_RESP, error, word="unread")
             return
@@ -258,27 +275,41 @@ class Line(asyncio.Protocol):
             self.lose(endings.SURPLUS, word="unread")
             return
         self._give_out(replies)
-        if self.book.unsent and not self._scheduled:
+        if self.book.unsent and not self.scheduled:
             self.flush()
         if self.state == RETIRING:
             self._end_if_drained()
 
     def _give_out(self, replies: Sequence[Any]) -> None:
-        answer, decode = self.book.answer, self._decode
+        book, decode = self.book, self._decode
+        in_flight = book.in_flight
         for reply in replies:
-            slot = answer(reply)
-            if slot is None or (waiter := slot.waiter).done():
+            slot = in_flight[0]
+            if slot.replies > 1:
+                if book.answer(reply) is not None and not slot.waiter.done():
+                    self._give(slot, slot.value if decode is None else [_decoded(part, decode) for part in slot.value])
                 continue
-            if decode is not None:
-                reply = slot.value = _decoded(slot, decode)  # noqa: PLW2901 - the same, as text
-            if reply.__class__ in PLAIN or slot.raw:
-                waiter.set_result(slot.value)
-            elif (error := endings.judged(slot, reply)) is None:
-                waiter.set_result(reply)
+            in_flight.popleft()  # `Book.answer`, spelled out
+            book.due -= 1
+            slot.state = ANSWERED
+            waiter = slot.waiter
+            if waiter.done():
+                continue
+            value = reply if decode is None else _decoded(reply, decode)
+            if value.__class__ in PLAIN:
+                waiter.set_result(value)
             else:
-                refuse(waiter, error)
-                if leads_astray(error):
-                    self._owner.astray()
+                self._give(slot, value)
+
+    def _give(self, slot: Slot, value: Any) -> None:
+        """What is more than a plain value; perhaps it is an error."""
+        error = None if slot.raw else endings.judged(slot, value)
+        if error is None:
+            slot.waiter.set_result(value)
+            return
+        refuse(slot.waiter, error)
+        if leads_astray(error):
+            self._owner.astray()
 
     def eof_received(self) -> None:
         """The server has said its last; the transport closes, and `connection_lost` is called."""
@@ -319,14 +350,8 @@ def _nothing() -> None:
     """No connection yet."""
 
 
-def _decoded(slot: Slot, decode: Decode) -> Any:
-    """The reply as its caller expects it, or the error; for a pipeline each of its replies so."""
-    if slot.replies > 1:
-        return [_decoded_one(part, decode) for part in slot.value]
-    return _decoded_one(slot.value, decode)
-
-
-def _decoded_one(reply: Any, decode: Decode) -> Any:
+def _decoded(reply: Any, decode: Decode) -> Any:
+    """The reply as its caller expects it, or the error."""
     try:
         return decode(reply)
     except UnicodeDecodeError as error:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import functools
 import math
-import random
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -25,15 +23,14 @@ from resilient_redis.pool.face import USUAL_DIAL
 from resilient_redis.pool.redis_side import has_token
 from resilient_redis.pool.stats import LineStats
 from resilient_redis.transport.multiplexed.aio_line import ENDED, OPEN, Line, MovedError, Repeat, refuse
+from resilient_redis.transport.multiplexed.book import ENDED as ANSWERED
 from resilient_redis.transport.multiplexed.book import Slot
 from resilient_redis.transport.multiplexed.decoding import Decode
 from resilient_redis.transport.multiplexed.fences import Fences, same
 from resilient_redis.transport.multiplexed.options import Multiplexed
+from resilient_redis.transport.multiplexed.redials import Redials
 from resilient_redis.transport.multiplexed.tally import Tally
 from resilient_redis.transport.renewal import arenew
-
-_JITTER = 0.02
-"""Seconds within which a lost connection is dialled anew, by chance: all processes lose theirs in the same moment."""
 
 _AGAIN = 1.0
 """Seconds before a successor is dialled again that could not be had."""
@@ -51,9 +48,9 @@ class Lines:
 
     Attributes:
         patience: seconds after which the oldest reply is overdue, and its connection cut; ``inf``: never.
+        idle_limit: seconds of silence after which one is not trusted any more.
         loop: where they live; another loop begins anew once this one is closed.
         line: the only one there is, for a quick look; ``None``: ask `pick`.
-        make_waiter: makes the future that a caller awaits.
         unable: this pool's connections were seen to be of a kind that cannot be shared.
     """
 
@@ -62,10 +59,10 @@ class Lines:
     def __init__(self, pool: Any, options: Multiplexed, now: Callable[[], float]) -> None:
         self.options = options
         self.patience = math.inf
+        self.idle_limit = float(getattr(pool, "_validate_after", math.inf))
         self.unable = False
         self.loop: asyncio.AbstractEventLoop | None = None
         self.line: Line | None = None
-        self.make_waiter: Callable[[], Any] = asyncio.Future
         self.fences = Fences()
         self._pool = weakref.ref(pool)
         self._now = now
@@ -74,7 +71,7 @@ class Lines:
         self._allowed = False  # nobody has said yet how long he waits
         self._tally = Tally()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._rng = random.Random()
+        self._redials = Redials(now)
         weakref.finalize(pool, self._forget).atexit = False
         fork.register(self)
 
@@ -126,7 +123,8 @@ class Lines:
         line = Line(self, self.options, self.loop, self._now)
         self._lines.append(line)
         self.line = None
-        self._spawn(self._dial(line, self._rng.random() * _JITTER if after_loss else 0.0))
+        waits = after_loss or self._redials.in_vain
+        self._spawn(self._dial(line, max(0.0, self._redials.pause()) if waits else 0.0))
         return line
 
     def _spawn(self, work: Any) -> None:
@@ -155,7 +153,7 @@ class Lines:
             raise PoolClosedError("the pool of this shared connection is gone")
         connection = await (pool.acquire(priority="high") if is_ours(pool) else pool.get_connection())
         try:
-            if not getattr(connection, "lean", False):
+            if not getattr(connection, "shareable", False):
                 self.unable = True
                 raise ConnectionError("this connection is not of the kind that can be shared")
             await self._fence(connection)
@@ -164,10 +162,27 @@ class Lines:
                 if place is not None:
                     place.since = math.inf  # it is out for as long as it lives, and that is no leak
             self._tally.opened += 1
+            self._watch_first(line)
             line.open(connection)
         except BaseException:
+            self._redials.gone(line)
             self._give_up(pool, connection, "lost")
             raise
+
+    def _watch_first(self, line: Line) -> None:
+        """If the first of those who wait for this line gets his reply, it is a good one."""
+        first = next(iter(line.book.unsent), None)
+        if first is None:
+            return
+
+        def look(_: Any) -> None:
+            if first.carrier is not None and first.state == ANSWERED and first.error is None:
+                self._redials.answered(line)
+            else:
+                self._redials.gone(line)  # he is late, or has left: perhaps it is a good one
+
+        self._redials.opened(line)
+        first.waiter.add_done_callback(look)
 
     async def _fence(self, connection: Any) -> None:
         """Cut off lost connections, so that nothing more arrives over them once this one carries repeats."""
@@ -246,6 +261,9 @@ class Lines:
         self._forget_line(line)
         self._tally.ends[line.cause] += 1
         carrier = line.book.carrier
+        if lost:
+            self._redials.lost(line)
+        self._redials.gone(line)
         if carrier is not None and lost:
             self.fences.add(carrier.as_lost(lost == "lost"))
         if line.connection is not None:
@@ -254,7 +272,7 @@ class Lines:
         for slot in repeats:
             refuse(slot.waiter, MovedError())
         if len(unsent) > len(repeats):
-            heir = self._lines[0] if self._lines else self._begin(after_loss=True)
+            heir = self._lines[0] if self._lines else self._begin(after_loss=bool(lost))
             heir.take_over([slot for slot in unsent if not isinstance(slot, Repeat)])
 
     def _forget_line(self, line: Line) -> None:
@@ -299,9 +317,6 @@ class Lines:
             )
         self._drop()
         self.loop = loop
-        # asyncio's own ``create_future`` is a Python function around this; other loops have futures of their own.
-        own = type(loop).create_future is not asyncio.BaseEventLoop.create_future
-        self.make_waiter = loop.create_future if own else functools.partial(asyncio.Future, loop=loop)
 
     def _drop(self) -> None:
         """Forget lines of a loop that is gone."""
@@ -309,12 +324,14 @@ class Lines:
             with contextlib.suppress(Exception):
                 line.abandon()
         self._lines, self._retired, self._tasks = [], set(), set()
+        self._redials = Redials(self._now)
         self.line = None
 
     def after_fork(self) -> None:
         """In a child: nothing of the parent's is used."""
         _abandoned.append((self._lines, self._retired, self._tasks, self.loop))
         self._lines, self._retired, self._tasks = [], set(), set()
+        self._redials = Redials(self._now)
         self.loop = self.line = None
 
     def _forget(self) -> None:

@@ -25,6 +25,7 @@ from resilient_redis.transport.multiplexed.book import Slot
 from resilient_redis.transport.multiplexed.routing import SHARED, learn
 
 Behind = list[LeftBehind] | None
+Future: Any = asyncio.Future
 get_running_loop = asyncio.get_running_loop
 _get: Any = dict.get
 
@@ -61,27 +62,31 @@ class MultiplexedSurface:
         if (
             shared is None
             or not is_usual(options)
-            or not PACKED.issuperset(map(type, words))
             or StockRedis.execute_command is not STOCK
             or client.single_connection_client
             or lines.unable
         ):
             return self._commands.run(args, options, deadline, behind)
+        for word in words:
+            if word.__class__ not in PACKED:
+                return self._commands.run(args, options, deadline, behind)
         try:
             data = pack(words)
         except UnicodeError:  # redis-py says it in its own words
             data = None
         if data is None or len(data) > self._large:
             return self._commands.run(args, options, deadline, behind)
-        loop = get_running_loop()
         if behind is not None:
-            return self._repeat(loop, Repeat(data, name, deadline), args, options, behind)
-        line = lines.line if loop is lines.loop else None
+            return self._repeat(get_running_loop(), Repeat(data, name, deadline), args, options, behind)
+        waiter = Future()  # finds the loop itself, which is quicker than to be told
+        line = lines.line if waiter.get_loop() is lines.loop else None
         if line is None:
-            line = lines.pick(loop)
-        waiter = lines.make_waiter()
+            line = lines.pick(waiter.get_loop())
         slot = Slot(data, name, deadline, waiter)
-        if not line.file(slot):
+        book = line.book
+        if line.scheduled and deadline >= book.nearest and len(book.unsent) < book.max_unsent:
+            book.unsent.append(slot)  # `Line.file`, spelled out for all but the first of a tick
+        elif not line.file(slot):
             self._refuse(line, slot)
         # The dictionary's own ``get``: redis-py's writes the name anew.
         callback = _get(client.response_callbacks, shared)
@@ -109,7 +114,7 @@ class MultiplexedSurface:
             if lines.fences.uncovered(behind, line.book.carrier):
                 behind[:] = lines.fences.uncovered(behind, None)  # over a connection of its own it is behind none
                 return await self._commands.run(args, options, slot.deadline, behind)
-            slot.waiter = lines.make_waiter()
+            slot.waiter = Future()
             if not line.file(slot):
                 self._refuse(line, slot)
             try:

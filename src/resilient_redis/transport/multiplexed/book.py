@@ -159,6 +159,26 @@ class Book:
         self.due = due
         return batch
 
+    def send_all(self, now: float) -> list[Slot] | None:
+        """`next_batch` in one go, if all may leave. ``None``: not all may.
+
+        For asyncio alone: a thread that is killed in here leaves a gap.
+        """
+        unsent, carrier, due = self.unsent, self.carrier, self.due
+        for slot in unsent:
+            due += slot.replies
+        if due > self.max_in_flight:
+            return None
+        batch = list(unsent)
+        for slot in batch:
+            slot.state = SENT
+            slot.since = now
+            slot.carrier = carrier
+        unsent.clear()
+        self.in_flight.extend(batch)
+        self.due = due
+        return batch
+
     def answer(self, reply: Any) -> Slot | None:
         """The next reply came. Returns the slot that is complete with it; ``None``: none is, or its caller has left.
 

@@ -7,7 +7,6 @@ server sent by itself. On a connection whose replies are matched by order alone 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 Decode = Callable[[Any], Any]
@@ -22,7 +21,13 @@ def read_bytes(connection: Any) -> Decode | None:
     if not encoder.decode_responses:
         return None
     connection._parser._reader.set_encoding(None)
-    return partial(decoded, encoding=encoder.encoding, errors=encoder.encoding_errors)
+    encoding, errors = encoder.encoding, encoder.encoding_errors
+
+    def decode(reply: Any) -> Any:
+        # Most replies are one string, and `partial` alone would cost as much as to decode it.
+        return reply.decode(encoding, errors) if reply.__class__ is bytes else decoded(reply, encoding, errors)
+
+    return decode
 
 
 def decoded(reply: Any, encoding: str, errors: str) -> Any:

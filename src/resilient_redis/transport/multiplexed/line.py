@@ -125,7 +125,8 @@ class Line(Traffic):
             if self._sender is slot:
                 self._send(slot, now)
             if self._reader is not slot and not slot.done:
-                if not slot.gate.acquire(True, max(0.0, min(LOOK, slot.deadline - now))):
+                # Without a gate: it was about to read, and gave that back as its time was over while it sent.
+                if slot.gate is None or not slot.gate.acquire(True, max(0.0, min(LOOK, slot.deadline - now))):
                     self._look_at_the_time(slot)
                 now = self._now()
 

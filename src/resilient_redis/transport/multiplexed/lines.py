@@ -10,7 +10,6 @@ from __future__ import annotations
 import builtins
 import contextlib
 import math
-import random
 import threading
 import weakref
 from typing import Any, NoReturn
@@ -29,11 +28,9 @@ from resilient_redis.transport.multiplexed.caller import Caller
 from resilient_redis.transport.multiplexed.fences import Fences, same
 from resilient_redis.transport.multiplexed.line import Line
 from resilient_redis.transport.multiplexed.options import Multiplexed
+from resilient_redis.transport.multiplexed.redials import Redials, Untried
 from resilient_redis.transport.multiplexed.tally import Tally
 from resilient_redis.transport.multiplexed.traffic import ENDED, OPEN
-
-_JITTER = 0.02
-"""Seconds within which a lost connection is dialled anew, by chance: all processes lose theirs in the same moment."""
 
 _AGAIN = 1.0
 """Seconds before one is dialled again that could not be had, while others still serve."""
@@ -94,10 +91,9 @@ class Lines:
         self._retired: set[Line] = set()
         self._dial: _Dial | None = None
         self._lent: dict[Any, Line | None] = {}  # the pool's connections that are out for this, and their lines
-        self._not_before = -math.inf  # a lost one is not dialled anew before this time
+        self._redials = Redials(self._now)
         self._again = -math.inf  # a further one, or a successor, is not dialled before this time
         self._tally = Tally()
-        self._rng = random.Random()
         fork.register(self)
 
     # Callers
@@ -139,11 +135,11 @@ class Lines:
                     behind.clear()
                 return True
 
-    def _refuse(self, slot: Caller, line: Line) -> NoReturn:
+    def _refuse(self, slot: Caller, line: Line | Untried) -> NoReturn:
         self._tally.refused += 1
         raise endings.saturated(slot.name, line.book)
 
-    def pick(self, slot: Caller) -> Line:
+    def pick(self, slot: Caller) -> Line | Untried:
         """The least loaded one; what is missing is dialled."""
         if not fork.witness[0]:
             fork.catch_up()
@@ -158,7 +154,7 @@ class Lines:
                 if isinstance(found, Line):
                     return found
                 if found.by is slot:
-                    return self._carry_out(found, slot)
+                    return Untried(self._carry_out(found, slot), self._redials)
                 self._wait_for(found, slot)
         except BaseException:
             self._forsake(slot)
@@ -181,7 +177,7 @@ class Lines:
         with self._lock:
             self._lines = lines = [line for line in self._lines if line.state is OPEN]
             due = len(lines) < self.options.connections or any(line.worn for line in lines)
-            if due and self._dial is None and (not lines or self._now() >= self._again):
+            if due and self._dial is None and (not lines or self._now() >= max(self._again, self._redials.not_before)):
                 self._dial = _Dial(slot)
                 return self._dial
             if lines:
@@ -252,7 +248,7 @@ class Lines:
                 current_attempt.set(attempt)
                 self._sweep()
                 attempt.check_before("CONNECT")
-                pause = min(self._not_before - self._now(), attempt.left())
+                pause = min(self._redials.pause(), attempt.left())
                 if pause > 0:
                     self._clock.sleep(pause)
                 return self._connect()
@@ -269,7 +265,7 @@ class Lines:
         connection = pool.acquire(priority="high") if is_ours(pool) else pool.get_connection()
         self._lent[connection] = None
         try:
-            if not getattr(connection, "lean", False):
+            if not getattr(connection, "shareable", False):
                 self.unable = True
                 pool.release(connection)
                 del self._lent[connection]
@@ -321,6 +317,7 @@ class Lines:
             self._lines = [*(old for old in self._lines if old not in worn), line]
             self._retired.update(worn)
             self._tally.opened += 1
+            self._redials.opened(line)
         for old in worn:
             old.retire(old.worn)
 
@@ -329,7 +326,7 @@ class Lines:
     def lost(self, line: Line, *, carried: bool) -> None:
         """One is lost: not all are dialled anew in the same moment."""
         with self._lock:
-            self._not_before = self._now() + self._rng.random() * _JITTER
+            self._redials.lost(line)
             self.drained(line, carried=carried)
 
     def drained(self, line: Line, *, carried: bool) -> None:
@@ -338,6 +335,7 @@ class Lines:
             if carried:
                 self.fences.add(line.connection.identity.as_lost(line.cause == "lost"))
             self._lines = [other for other in self._lines if other is not line]
+            self._redials.gone(line)
             self._tally.ends[line.cause] += 1
 
     def ended(self, line: Line) -> None:
@@ -378,6 +376,7 @@ class Lines:
         """In a child: nothing of the parent's is used, and no lock is as another thread held it."""
         self._lock, self._returning = threading.RLock(), threading.RLock()
         self._lines, self._retired, self._dial, self._lent = [], set(), None, {}
+        self._redials = Redials(self._now)
 
     def stats(self) -> LineStats:
         """The numbers of this moment."""

@@ -211,7 +211,7 @@ class Traffic:
             overdue: float = self.book.in_flight[0].since + self._owner.patience
         except IndexError:
             overdue = now + self._owner.patience
-        seconds: float = (overdue if overdue < slot.deadline else slot.deadline) - now
+        seconds: float = (overdue if overdue < slot.deadline else slot.deadline) - now  # noqa: FURB136 - min() is slower
         return LOOK if seconds > LOOK else max(_LEAST, seconds)
 
     def _send_what_is_left(self, slot: Caller) -> None:

@@ -21,6 +21,9 @@ from resilient_redis.transport.lean import NOT_ENOUGH
 _MOST = (65536,)
 """Bytes that are read at once."""
 
+_RECORD = 16384
+"""Bytes of a record of TLS. Where a write of several fails after the first, OpenSSL does not tell that it went."""
+
 _FIRST = (0,)
 _NO_WAIT = (getattr(socket, "MSG_DONTWAIT", 0),)
 _NOT_NOW = (errno.EAGAIN, errno.EWOULDBLOCK)
@@ -135,13 +138,15 @@ class WaryWire(Wire):
 
     def send(self, data: Any) -> int:
         """As `Wire.send`."""
+        view, sent = memoryview(data), 0
         with self._alone:
             try:
-                return self._send(data)  # type: ignore[no-any-return]
+                while sent < len(view):
+                    sent += self._send(view[sent : sent + _RECORD])
             except OSError as error:
-                if _is_not_now(error):
-                    return 0
-                raise
+                if not sent and not _is_not_now(error):
+                    raise  # else the next write says it again
+        return sent
 
     def _take(self, chunks: list[bytes], seconds: float) -> None:
         if not self._take_now(chunks):

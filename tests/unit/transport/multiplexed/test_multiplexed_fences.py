@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resilient_redis.calls import LeftBehind
-from resilient_redis.transport.multiplexed.fences import Fences
+from resilient_redis.transport.multiplexed.fences import Fences, same
 
 A = LeftBehind(7, "127.0.0.1:1", 1.0)
 B = LeftBehind(8, "127.0.0.1:2", 2.0)
@@ -37,6 +37,15 @@ def test_what_could_not_be_asked_is_asked_by_the_next_dial() -> None:
     fences.give_back(batch)
     assert fences.uncovered([A], None) == [A]
     assert fences.take() == [A, B]
+
+
+def test_who_has_to_be_certain_is_not_content_with_a_fence_for_a_lost_connection() -> None:
+    fences = Fences()
+    fences.add(A.as_lost(True))
+    fences.add(B.as_lost(False))
+    fences.settle(fences.take(), [])
+    assert fences.uncovered([A.as_lost(True), B.as_lost(True)], None) == []
+    assert [same(left, A) for left in fences.uncovered([A.as_lost(False), B.as_lost(False)], None)] == [True]
 
 
 def test_a_repeat_is_safe_behind_its_original_on_the_same_connection() -> None:
