@@ -12,11 +12,8 @@ import redis.client
 
 from resilient_redis.calls import LeftBehind
 from resilient_redis.client_base import ResilientClient, separate_ours
-from resilient_redis.client_lock import ResilientLock
 from resilient_redis.client_modules import GuardedModules
-from resilient_redis.client_monitor import ResilientMonitor
 from resilient_redis.client_pipeline import ResilientPipeline
-from resilient_redis.client_pubsub import ResilientPubSub
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
 from resilient_redis.connections.kept import keep, let_go
@@ -32,12 +29,14 @@ from resilient_redis.pool.priority import Priority
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt, no_redis_retries
 from resilient_redis.transport.lean import serves
-from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.surfaces import CommandSurface, ReadBackSurface
 
 if TYPE_CHECKING:
+    from resilient_redis.client_monitor import ResilientMonitor
+    from resilient_redis.client_pubsub import ResilientPubSub
     from resilient_redis.client_watch import ThreadWatch
     from resilient_redis.config.changes import Reloaded
+    from resilient_redis.transport.multiplexed.options import Multiplexed
 
 _DRAIN = 5.0
 """Seconds for which closing a client waits for replies that are due over shared connections."""
@@ -115,7 +114,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         lean = observed and serves(self, ResilientConnectionPool, redis.Redis)
         self._commands: Any = CommandSurface(now, observed, lean)
         self._shared = None
-        if isinstance(adopt(self.connection_pool).strategy, Multiplexed):
+        if adopt(self.connection_pool).multiplexed is not None:
             from resilient_redis.transport.multiplexed.choice import share
 
             self._shared, self._not_shared = share(self, self._plan)
@@ -258,7 +257,8 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         **kwargs: Any,
     ) -> Any:
         """As redis-py's, with a `ResilientLock` that finds out what became of a lost reply."""
-        lock_class = lock_class or ResilientLock
+        if lock_class is None:
+            from resilient_redis.client_lock import ResilientLock as lock_class  # noqa: N813
         return super().lock(name, timeout, sleep, blocking, blocking_timeout, lock_class, *args, **kwargs)
 
     def _get_behind(self, name: Any, behind: list[LeftBehind]) -> Any:
@@ -278,11 +278,15 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
 
     def pubsub(self, **kwargs: Any) -> ResilientPubSub:
         """A pub/sub object that reconnects and resubscribes through the policies."""
+        from resilient_redis.client_pubsub import ResilientPubSub
+
         dispatcher = getattr(self, "_event_dispatcher", None)
         return ResilientPubSub(self.connection_pool, plan=self._plan, event_dispatcher=dispatcher, **kwargs)
 
     def monitor(self) -> ResilientMonitor:
         """What the server runs, command by command; started through the policies."""
+        from resilient_redis.client_monitor import ResilientMonitor
+
         return ResilientMonitor(self.connection_pool, plan=self._plan)
 
     def client(self) -> Self:

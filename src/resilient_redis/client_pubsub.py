@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis.client
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -14,7 +14,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.observed import is_observed
-from resilient_redis.events import SubscriptionGap
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.sync_driver import call
 from resilient_redis.pool import fork
@@ -29,6 +28,9 @@ from resilient_redis.pubsub_gaps import (
     resubscribing,
 )
 from resilient_redis.transport.surfaces import PubSubSurface
+
+if TYPE_CHECKING:
+    from resilient_redis.events import SubscriptionGap
 
 
 class ResilientPubSub(redis.client.PubSub):

@@ -1,6 +1,7 @@
 """What the layers tell: immutable events, and the sink that hands them to listeners.
 
-No event holds a key, a value or a password.
+No event holds a key, a value or a password. Most are made only when somebody listens, so their classes are imported
+when somebody first asks for one: they would be a tenth of what a client costs to import.
 """
 
 from __future__ import annotations
@@ -8,6 +9,41 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resilient_redis.event_types import (
+        AttemptFailed,
+        CallRejected,
+        ConfigRejected,
+        ConfigReloaded,
+        FallbackUsed,
+        LeakReturned,
+        LeakSuspected,
+        PoolEvent,
+        RetriesExhausted,
+        RetryScheduled,
+        SubscriptionGap,
+    )
+
+__all__ = [
+    "AttemptFailed",
+    "CallRejected",
+    "CircuitChanged",
+    "ConfigRejected",
+    "ConfigReloaded",
+    "Event",
+    "Events",
+    "FallbackUsed",
+    "LeakReturned",
+    "LeakSuspected",
+    "Listener",
+    "PoolEvent",
+    "RetriesExhausted",
+    "RetryScheduled",
+    "SubscriptionGap",
+    "logger",
+]
 
 logger = logging.getLogger("resilient_redis")
 logger.addHandler(logging.NullHandler())
@@ -25,115 +61,12 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class FallbackUsed(Event):
-    """A caller got a fallback value: an outage is being masked. ``kind`` says what it hides."""
-
-    command: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class RetryScheduled(Event):
-    """Attempt number ``attempt`` failed with ``kind``; the next one starts after ``wait`` seconds."""
-
-    command: str
-    attempt: int
-    kind: str
-    wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class RetriesExhausted(Event):
-    """The last of ``attempts`` attempts failed with ``kind``."""
-
-    command: str
-    attempts: int
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
 class CircuitChanged(Event):
     """A circuit breaker went from ``old`` to ``new``; ``reason`` says why, in numbers."""
 
     old: str
     new: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CallRejected(Event):
-    """A policy refused a call before it was sent."""
-
-    command: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptFailed(Event):
-    """One attempt failed. ``delivery`` says how far it got."""
-
-    command: str
-    attempt: int
-    kind: str
-    delivery: str
-
-
-@dataclass(frozen=True, slots=True)
-class PoolEvent(Event):
-    """Base of what a connection pool tells; ``policy`` is ``"pool"``, ``pool`` its name."""
-
-    pool: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeakSuspected(PoolEvent):
-    """A connection is out for ``seconds``, longer than ``leak_threshold``; ``place`` borrowed it."""
-
-    seconds: float
-    place: str
-
-
-@dataclass(frozen=True, slots=True)
-class LeakReturned(PoolEvent):
-    """A connection that was reported as a leak came back after ``seconds``."""
-
-    seconds: float
-    place: str
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionGap(Event):
-    """A pub/sub object is subscribed again after it was without a connection: what was published meanwhile is lost.
-
-    ``policy`` is ``"pubsub"``. ``channels``, ``patterns`` and ``shard_channels`` are numbers of subscriptions, not
-    names. ``seconds`` is the time from the moment the loss was noticed to the server's confirmation.
-    """
-
-    channels: int
-    patterns: int
-    shard_channels: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigReloaded(Event):
-    """A client runs by a new version of its configuration.
-
-    ``policy`` is ``"config"``, ``source`` the file. ``changed`` are the key paths whose values are others now,
-    ``needs_restart`` those of them that stay in force as they were until a new client is made.
-    """
-
-    source: str
-    changed: tuple[str, ...]
-    needs_restart: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigRejected(Event):
-    """A new version of a client's configuration is wrong, and the old one stays in force; ``problems`` say why."""
-
-    source: str
-    problems: tuple[str, ...]
 
 
 Listener = Callable[[Event], None]
@@ -144,6 +77,7 @@ logged once and never reaches the call."""
 class Events:
     """Hands events to listeners. Adding and removing is safe from any thread at any time.
 
+    >>> from resilient_redis.events import FallbackUsed
     >>> seen = []
     >>> events = Events([seen.append])
     >>> events.emit(FallbackUsed("fallback", "GET", "unreachable"))
@@ -156,12 +90,15 @@ class Events:
         self._broken: set[int] = set()
         self.heard = bool(self._listeners)
         """Is anybody listening? Checked before an event is built."""
+        if self.heard:
+            _import_events()
 
     def add(self, listener: Listener) -> None:
         """Call ``listener`` for every event from now on; once, however often it is added.
 
         Django builds a client per call, each with the same listeners.
         """
+        _import_events()
         if listener not in self._listeners:
             self._listeners = (*self._listeners, listener)
             self.heard = True
@@ -188,3 +125,21 @@ class Events:
         if id(listener) not in self._broken:
             self._broken.add(id(listener))
             logger.exception("listener %r failed; further failures of it are not logged", listener)
+
+
+def _import_events() -> None:
+    """Before anything happens: in an outage there may be no descriptor left to read a file with."""
+    from resilient_redis import event_types  # noqa: F401
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from resilient_redis import event_types
+
+    value = globals()[name] = getattr(event_types, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

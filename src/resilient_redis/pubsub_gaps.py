@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from resilient_redis import events as told
 from resilient_redis.errors import DialFailedError
-from resilient_redis.events import SubscriptionGap
 from resilient_redis.policies.backoff import full_jitter
 
-GapHandler = Callable[[SubscriptionGap], Any]
+if TYPE_CHECKING:
+    from resilient_redis.events import SubscriptionGap
+
+GapHandler = Callable[["SubscriptionGap"], Any]
 """Called by whoever reads the messages, after the last message before the gap and before the first one after it."""
 
 _FIRST_WAIT = 0.05
@@ -89,7 +92,9 @@ def is_confirmation(response: Any) -> bool:
 
 def gap_of(pubsub: Any, seconds: float) -> SubscriptionGap:
     """The event for it."""
-    return SubscriptionGap("pubsub", len(pubsub.channels), len(pubsub.patterns), len(_shard_channels(pubsub)), seconds)
+    return told.SubscriptionGap(
+        "pubsub", len(pubsub.channels), len(pubsub.patterns), len(_shard_channels(pubsub)), seconds
+    )
 
 
 def _shard_channels(pubsub: Any) -> Any:

@@ -35,9 +35,9 @@ class BookMachine(RuleBasedStateMachine):
             self.filed.append(slot)
             self.ends[slot.name] = []
 
-    @rule()
-    def send(self) -> None:
-        for slot in self.book.next_batch(self.now):
+    @rule(at_once=st.booleans())
+    def send(self, at_once: bool) -> None:
+        for slot in (at_once and self.book.send_all(self.now)) or self.book.next_batch(self.now):
             assert slot.state == SENT
             assert not slot.gone
             self.wire += [(slot.name, number) for number in range(slot.replies)]

@@ -16,8 +16,8 @@ from resilient_redis.pool import budgets
 
 PACKAGES = [resilient_redis, policies, pipeline, budgets]
 
-MOST_FOR_A_CLIENT = 140
-"""Modules that a client brings, beside redis-py's and those of the standard library. Measured on 2026-11-23: 127.
+MOST_FOR_A_CLIENT = 118
+"""Modules that a client brings, beside redis-py's and those of the standard library. Measured on 2026-11-23: 112.
 If it grows, look with ``python -X importtime`` for what a plain client does not use, and import that where it is used.
 """
 
@@ -45,9 +45,54 @@ def test_a_client_imports_only_what_it_uses() -> None:
     found = loaded_by("from resilient_redis import ResilientRedis; ResilientRedis(port=1)")
     unused = ["testing", "cli", "config", "pool.sentinel", "pool.shutdown", "policies.bulkhead", "policies.registry"]
     unused += ["pipeline.decorators", "asyncio", "pool.budgets.host", "pool.budgets.redis_lease", "__main__"]
+    unused += ["pipeline.pipeline", "pipeline.async_driver", "pool.aio_pool", "connections.aio_observed"]
+    unused += [
+        "pool.sizing",
+        "event_types",
+        "client_pubsub",
+        "client_monitor",
+        "client_lock",
+        "transport.multiplexed.options",
+    ]
     assert {name for name in unused if f"resilient_redis.{name}" in found} == set()
-    assert {"tenacity", "yaml", "prometheus_client", "opentelemetry"} & found == set()
+    assert {"tenacity", "yaml", "prometheus_client", "opentelemetry", "difflib"} & found == set()
     assert len(ours(found)) <= MOST_FOR_A_CLIENT, sorted(ours(found))
+
+
+@pytest.mark.parametrize("options", ["", "listeners=[lambda event: None], "])
+def test_an_outage_imports_nothing(options: str) -> None:
+    """There may be no descriptor left to read a file with."""
+    code = (
+        "from resilient_redis import CircuitBreaker, Fallback, ResilientRedis, Retry, Timeout\n"
+        "retry = Retry(attempts=2, wait_initial=0.001, wait_max=0.001)\n"
+        "stack = [Fallback(None), retry, CircuitBreaker(fail_max=2), Timeout(1)]\n"
+        f"r = ResilientRedis(port=1, {options}policies=stack)\nbefore |= set(sys.modules)\n"
+        "for _ in range(3): assert r.get('k') is None\n"
+        "assert r.breakers['circuit_breaker'].state == 'open'"
+    )
+    assert ours(loaded_by(code)) == set()
+
+
+def test_a_pool_that_is_exhausted_imports_nothing() -> None:
+    code = (
+        "from resilient_redis import ResilientRedis\n"
+        "from resilient_redis.testing import EmbeddedServer\n"
+        "with EmbeddedServer.start() as server:\n"
+        "    r = ResilientRedis.from_url(server.url, max_connections=1, acquire_timeout=0.05, policies=[])\n"
+        "    r.ping()\n    before |= set(sys.modules)\n    lent = r.connection_pool.get_connection()\n"
+        "    try: r.ping()\n    except redis.exceptions.MaxConnectionsError: pass\n    else: raise SystemExit(1)\n"
+        "    r.connection_pool.release(lent); r.connection_pool.close()"
+    )
+    assert ours(loaded_by(code)) == set()
+
+
+@pytest.mark.parametrize("name", ["CallRejected", "FallbackUsed", "SubscriptionGap"])
+def test_an_event_that_is_imported_late_is_the_same_for_all(name: str) -> None:
+    for code in (
+        f"from resilient_redis.events import {name} as it",
+        f"from resilient_redis import events as e; it = e.{name}",
+    ):
+        loaded_by(f"{code}\nfrom resilient_redis import event_types\nassert it is event_types.{name}")
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio.client
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -15,7 +15,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.connections.attempt import current_attempt
-from resilient_redis.events import SubscriptionGap
 from resilient_redis.pipeline.async_driver import acall
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pool import fork
@@ -30,6 +29,9 @@ from resilient_redis.pubsub_gaps import (
     resubscribing,
 )
 from resilient_redis.transport.aio_surfaces import PubSubSurface
+
+if TYPE_CHECKING:
+    from resilient_redis.events import SubscriptionGap
 
 
 class ResilientPubSub(redis.asyncio.client.PubSub):

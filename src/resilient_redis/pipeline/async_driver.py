@@ -8,7 +8,7 @@ from typing import Any
 
 from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
-from resilient_redis.pipeline.scope import active_scope, open_scope
+from resilient_redis.pipeline.scope import active_scope
 from resilient_redis.pipeline.sync_driver import queue_limit
 from resilient_redis.policies.fallback import UNSET
 
@@ -16,30 +16,32 @@ from resilient_redis.policies.fallback import UNSET
 async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
     """Run ``surface`` under ``plan``; see `resilient_redis.pipeline.sync_driver.call`."""
     quiet, scope = plan.quiet, active_scope.get()
-    if scope is not None and scope.closed:
-        scope = open_scope()
-    if quiet is not None and scope is None and not allowance:
-        for layer, token in quiet.watched:
-            if layer.calm is not token:
-                break
+    while scope is not None and scope.closed:  # `open_scope`, written out
+        scope = scope.outer
+    if (
+        quiet is not None
+        and scope is None
+        and not allowance
+        and quiet.layer.calm is quiet.token
+        and (not quiet.several or quiet.holds())
+    ):
+        started = plan.now()
+        try:
+            value = await surface.run(args, options, started + quiet.timeout)
+        except Exception as error:  # noqa: BLE001 - every failure is classified
+            flight = plan.resume(surface, args, options, quiet, started)
+            flight.fail(error)
         else:
-            started = plan.now()
-            try:
-                value = await surface.run(args, options, started + quiet.timeout)
-            except Exception as error:  # noqa: BLE001 - every failure is classified
-                flight = plan.resume(surface, args, options, quiet, started)
-                flight.fail(error)
-            else:
-                for layer, token in quiet.watched:
-                    if layer.calm is not token:
-                        break
-                else:
-                    if quiet.hears is None or quiet.hears(started):
-                        return value
-                # A layer counted a failure meanwhile, or this one was slow: the layers have to hear of this success.
-                flight = plan.resume(surface, args, options, quiet, started)
-                flight.succeed(value)
-            return await drive(plan, flight, surface, args, options)
+            if (
+                quiet.layer.calm is quiet.token
+                and (not quiet.several or quiet.holds())
+                and (quiet.hears is None or quiet.hears(started))
+            ):
+                return value
+            # A layer counted a failure meanwhile, or this one was slow: the layers have to hear of this success.
+            flight = plan.resume(surface, args, options, quiet, started)
+            flight.succeed(value)
+        return await drive(plan, flight, surface, args, options)
     if scope is None and plan.shut is not None and (value := plan.shut.answer(surface, args)) is not UNSET:
         return value
     return await drive(plan, plan.start(surface, args, options, allowance, scope), surface, args, options)

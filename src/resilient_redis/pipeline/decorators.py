@@ -11,7 +11,7 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Listener
-from resilient_redis.pipeline.pipeline import ResiliencePipeline
+from resilient_redis.pipeline.pipeline import ResiliencePipeline, SyncFunction
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.fallback import Fallback
 
@@ -28,6 +28,14 @@ class _ReturnsAwaitable(BaseException):
     def __init__(self, awaitable: Any) -> None:
         super().__init__()
         self.awaitable = awaitable
+
+
+class _DecoratedFunction(SyncFunction):
+    """A plain function under a decorator: what it is may only show in what it returns."""
+
+    def check(self, value: Any) -> None:
+        if hasattr(type(value), "__await__"):
+            raise _ReturnsAwaitable(value)
 
 
 class FallbackDecorator(Protocol[D_co]):
@@ -127,13 +135,7 @@ def guard(pipeline: ResiliencePipeline, function: Callable[..., Any]) -> Any:
 
         return run_async
 
-    @functools.wraps(function)
-    def attempt(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        if hasattr(type(result), "__await__"):
-            raise _ReturnsAwaitable(result)
-        return result
-
+    surface = _DecoratedFunction(pipeline.plan)
     returns_awaitable = False
 
     @functools.wraps(function)
@@ -143,7 +145,7 @@ def guard(pipeline: ResiliencePipeline, function: Callable[..., Any]) -> Any:
         if returns_awaitable and _in_event_loop():
             return pipeline.acall(function, *args, **kwargs)
         try:
-            return pipeline.call(attempt, *args, **kwargs)
+            return pipeline._run(surface, function, args, kwargs)
         except _ReturnsAwaitable as found:
             returns_awaitable = True
             return pipeline.acall(_First(found.awaitable, function), *args, **kwargs)

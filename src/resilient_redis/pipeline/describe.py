@@ -23,3 +23,8 @@ def _line(layer: Layer) -> str:
     title = type(policy).__name__ + (f" {name!r}" if name else "")
     state = f" [{layer.state}]" if isinstance(layer, CircuitBreakerLayer) else ""
     return f"{title}: {policy.describe()}{state}"
+
+
+def breakers_of(plan: Plan) -> dict[str, CircuitBreakerLayer]:
+    """The circuits of ``plan`` by label."""
+    return {layer.policy.label: layer for layer in plan.layers if isinstance(layer, CircuitBreakerLayer)}

@@ -10,9 +10,10 @@ import enum
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from resilient_redis import events as told
 from resilient_redis.calls import Call, CommandClass, Kind, LeftBehind, Outcome
 from resilient_redis.errors import RejectedError
-from resilient_redis.events import AttemptFailed, logger
+from resilient_redis.events import logger
 from resilient_redis.pipeline.classify import advice_for, classify, refused
 from resilient_redis.policies.base import Again, Become, Reject, Replace, Supply, Ticket, Wait
 
@@ -88,7 +89,7 @@ class Flight:
             call.trace.append(_trace(outcome, self.plan.now() - call.started))
         events = self.plan.runtime.events
         if events.heard:
-            events.emit(AttemptFailed("driver", call.name, call.attempts, str(outcome.kind), outcome.delivery))
+            events.emit(told.AttemptFailed("driver", call.name, call.attempts, str(outcome.kind), outcome.delivery))
 
     @property
     def behind(self) -> list[LeftBehind] | None:

@@ -45,12 +45,34 @@ class Quiet(msgspec.Struct, frozen=True, eq=False):
         timeout: seconds to the nearest deadline; ``inf`` for none.
         hears: told of each success, with the clock's reading at its start; False if a layer has to see more of it.
             ``None``: nobody needs to know.
+        layer: the first of ``watched``, with its ``token``: nearly every plan has just one, and a loop over one costs
+            twice as much as a look at it.
+        several: there are more, so `holds` has to be asked.
     """
 
     watched: tuple[tuple[Layer, object], ...]
     tokens: tuple[object, ...]
     timeout: float
-    hears: Callable[[float], bool] | None = None
+    hears: Callable[[float], bool] | None
+    layer: Layer
+    token: object
+    several: bool
+
+    def holds(self) -> bool:
+        """Are all of them still calm? Asked twice in each call, if there are several."""
+        return all(layer.calm is token for layer, token in self.watched)
+
+
+class _Nobody(Layer):
+    """Stands for the watched layer where there is none."""
+
+    calm = ALWAYS_CALM
+
+    def __init__(self) -> None:
+        pass
+
+
+_NOBODY: tuple[Layer, object] = (_Nobody(), ALWAYS_CALM)
 
 
 class Hooks(NamedTuple):
@@ -109,7 +131,8 @@ class Plan:
                 watched.append((layer, calm))
             if layer.timeout is not None:
                 timeout = min(timeout, layer.timeout)
-        return Quiet(tuple(watched), tuple(tokens), timeout, self._hears)
+        layer, token = watched[0] if watched else _NOBODY
+        return Quiet(tuple(watched), tuple(tokens), timeout, self._hears, layer, token, len(watched) > 1)
 
     def start(
         self, surface: Surface, args: Any, options: dict[str, Any], allowance: float, scope: Scope | None
@@ -155,6 +178,8 @@ def _hearing(layers: Sequence[Layer], now: Callable[[], float]) -> Callable[[flo
     slow = min((layer.slow for layer in layers), default=NO_DEADLINE)
     if not notes and slow == NO_DEADLINE:
         return None
+    if len(notes) == 1:
+        return _hearing_one(notes[0], slow, now)
 
     def hears(started: float) -> bool:
         ended = now()
@@ -162,6 +187,19 @@ def _hearing(layers: Sequence[Layer], now: Callable[[], float]) -> Callable[[flo
             return False
         for note in notes:
             note(ended)
+        return True
+
+    return hears
+
+
+def _hearing_one(note: Callable[[float], object], slow: float, now: Callable[[], float]) -> Callable[[float], bool]:
+    """The same for the one layer that nearly every plan has, without a loop."""
+
+    def hears(started: float) -> bool:
+        ended = now()
+        if ended - started > slow:
+            return False
+        note(ended)
         return True
 
     return hears

@@ -1,7 +1,7 @@
-"""The quick way while a circuit is open: a read that would be refused, and answered by a fallback, is answered.
+"""The quick way while a circuit is open: what would be refused, and answered by a fallback, is answered.
 
 Refusals come by the thousand in an outage, when the service needs its time for something else. Whoever listens to
-events, a call inside a guarded function, and everything that is no plain command go the whole way through the layers.
+events, a call inside a guarded function, and all but plain commands and functions go the whole way through the layers.
 """
 
 from __future__ import annotations
@@ -43,6 +43,12 @@ class Shut:
         plain = getattr(surface, "plain", None)  # only surfaces of single commands have it
         words = None if plain is None else plain(args)
         return UNSET if words is None else self._fallback.mask(words)
+
+    def answer_function(self) -> Any:
+        """What the caller of a guarded function gets; ``UNSET``: go through the layers."""
+        if self._events.heard or not self._circuit.refuses(self._now()):
+            return UNSET
+        return self._fallback.mask_function()
 
 
 def shut_of(layers: Sequence[Layer], runtime: Runtime) -> Shut | None:

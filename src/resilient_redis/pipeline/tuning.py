@@ -84,7 +84,7 @@ def parse_commands(commands: Commands) -> Rules:
     >>> dict(rules.numbers)
     {'H*': {'timeout': 0.05}}
     """
-    from resilient_redis.pipeline.pipeline import check_overrides
+    from resilient_redis.pipeline.overrides import check_overrides
 
     told: Any = commands
     if not isinstance(told, Mapping):

@@ -22,8 +22,7 @@ from resilient_redis.errors import ConfigError, RejectedError
 from resilient_redis.events import Events
 
 
-@dataclass(frozen=True, slots=True)
-class Runtime:
+class Runtime(msgspec.Struct, frozen=True, eq=False):
     """What a layer may use: time, chance, and a place to tell what happened."""
 
     clock: Clock

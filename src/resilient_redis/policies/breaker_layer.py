@@ -6,9 +6,10 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any
 
+from resilient_redis import events as told
 from resilient_redis.calls import Call, Outcome, Verdict
 from resilient_redis.errors import CircuitOpenError
-from resilient_redis.events import CallRejected, CircuitChanged
+from resilient_redis.events import CircuitChanged
 from resilient_redis.policies.base import Layer, Reject, Runtime
 from resilient_redis.policies.breaker_machine import BreakerMachine, Period, State
 from resilient_redis.policies.matching import matches
@@ -175,7 +176,7 @@ class CircuitBreakerLayer(Layer):
         label = self.label
         events = self.runtime.events
         if events.heard:
-            events.emit(CallRejected(label, call.name, CircuitOpenError.kind.value))
+            events.emit(told.CallRejected(label, call.name, CircuitOpenError.kind.value))
         return Reject(CircuitOpenError(self._refusal, retry_after=retry_after))
 
     @property

@@ -6,8 +6,9 @@ admitted in, and its result counts only while that period lasts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from resilient_redis.policies.windows import Window
 
@@ -31,8 +32,7 @@ class Period:
         self.until = until  # end of the open time; `since` in any other state
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True):
     """The numbers the machine goes by; see `CircuitBreaker` for their meaning."""
 
     fail_max: int | None

@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from resilient_redis import events as told
 from resilient_redis.calls import Call, Outcome
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import BulkheadFullError
-from resilient_redis.events import CallRejected
 from resilient_redis.policies.base import Layer, Policy, Reject, Runtime, Wait, require
 
 
@@ -88,7 +88,7 @@ class BulkheadLayer(Layer):
         """The refusal, in numbers."""
         events = self.runtime.events
         if events.heard:
-            events.emit(CallRejected(self.label, call.name, BulkheadFullError.kind.value))
+            events.emit(told.CallRejected(self.label, call.name, BulkheadFullError.kind.value))
         limit = self.policy.max_concurrent
         return Reject(BulkheadFullError(f"{self.label}: {limit} of {limit} calls under way, {why}; not sent"))
 

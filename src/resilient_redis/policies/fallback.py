@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from resilient_redis import events as told
 from resilient_redis.calls import NO_OVERRIDES, Call, Kind, Outcome
 from resilient_redis.commands.shapes import fit
 from resilient_redis.commands.tables import NEVER_MASKED, SENT_AS
 from resilient_redis.commands.traits import command_name, maskable
 from resilient_redis.errors import ConfigError
-from resilient_redis.events import FallbackUsed
 from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Replace, Runtime, Supply
 from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
 
@@ -56,7 +56,7 @@ class FallbackLayer(Layer):
         decision = self._answer(call, error)
         events = self.runtime.events
         if decision is not None and events.heard:
-            events.emit(FallbackUsed(self.label, call.name, str(outcome.kind)))
+            events.emit(told.FallbackUsed(self.label, call.name, str(outcome.kind)))
         return decision
 
     def mask(self, words: tuple[Any, ...]) -> Any:
@@ -67,6 +67,13 @@ class FallbackLayer(Layer):
             return UNSET
         value = self._values.get(name, self.policy.value)
         return UNSET if value is UNSET else _own_copy(fit(name, words, value))
+
+    def mask_function(self) -> Any:
+        """The value for a guarded function that was not called; ``UNSET``: none, or it goes by the function's name."""
+        if self._always is not None:
+            return self._always.value
+        value = self.policy.value
+        return UNSET if value is UNSET or self._values else _own_copy(value)
 
     def _covers(self, outcome: Outcome, error: Exception) -> bool:
         call = outcome.call

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
+from resilient_redis import events as told
 from resilient_redis.calls import DELIVERY_RANK, Call, CommandClass, Kind, Outcome, Verdict
 from resilient_redis.commands.classes import REPEAT_RANKS, Repeat, may_repeat
 from resilient_redis.commands.lookup import command_class
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
-from resilient_redis.events import RetriesExhausted, RetryScheduled
 from resilient_redis.policies import tenacity_bridge, tenacity_names
 from resilient_redis.policies.backoff import full_jitter
 from resilient_redis.policies.base import ALWAYS_CALM, Again, Become, Decision, Layer, Policy, Runtime, require
@@ -73,7 +73,7 @@ class RetryLayer(Layer):
             return _settle(tries, outcome, exhausted=True)
         events = self.runtime.events
         if events.heard:
-            events.emit(RetryScheduled(self.label, outcome.call.name, tries.made, str(outcome.kind), wait))
+            events.emit(told.RetryScheduled(self.label, outcome.call.name, tries.made, str(outcome.kind), wait))
         return Again(wait, tries._replace(waited=tries.waited + wait))
 
     def _wants(self, tries: Tries, outcome: Outcome) -> bool:
@@ -133,7 +133,7 @@ class RetryLayer(Layer):
     def _tell_exhausted(self, tries: Tries, outcome: Outcome) -> None:
         events = self.runtime.events
         if events.heard and outcome.error is not None:
-            events.emit(RetriesExhausted(self.label, outcome.call.name, tries.made, str(outcome.kind)))
+            events.emit(told.RetriesExhausted(self.label, outcome.call.name, tries.made, str(outcome.kind)))
 
 
 def _class_of(call: Call) -> CommandClass:

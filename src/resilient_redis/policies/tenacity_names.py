@@ -5,7 +5,6 @@ The arguments are tenacity's own. A list of tables is a sum of waits, or "whiche
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -126,6 +125,8 @@ def _make(cls: Callable[..., Any], arguments: dict[str, Any], what: str, field: 
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
+    import difflib  # few make the mistake
+
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 

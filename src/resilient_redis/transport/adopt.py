@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import redis
 import redis.asyncio
@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 
 from resilient_redis.calls import CommandClass
 from resilient_redis.clock import Clock
-from resilient_redis.connections import aio_observed, observed
+from resilient_redis.connections import observed
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.errors import ConfigError
 from resilient_redis.events import Events
@@ -27,7 +27,9 @@ from resilient_redis.pipeline.store import LayerStore, check_policies
 from resilient_redis.policies.base import Policy
 from resilient_redis.policies.retry import Retry
 from resilient_redis.pool.face import PoolFace
-from resilient_redis.transport.multiplexed.options import Multiplexed, parse_strategy, show_strategy
+
+if TYPE_CHECKING:
+    from resilient_redis.transport.multiplexed.options import Multiplexed
 
 _ATTRIBUTE = "_resilient_redis"
 
@@ -58,6 +60,11 @@ class PoolState:
         self.strategy: Multiplexed | Literal["pooled"] | None = None
         self.lines: Any = None
 
+    @property
+    def multiplexed(self) -> Multiplexed | None:
+        """The strategy, if it is that the clients share connections."""
+        return None if self.strategy == "pooled" else self.strategy
+
     def choose(self, strategy: Any, pool: Any) -> None:
         """A client says how the pool's connections are to be shared; ``None``: as said before, else pooled.
 
@@ -66,6 +73,8 @@ class PoolState:
         """
         if strategy is None:
             return
+        from resilient_redis.transport.multiplexed.options import parse_strategy, show_strategy
+
         chosen = parse_strategy(strategy)
         if self.strategy is not None and chosen != self.strategy:
             raise ConfigError(
@@ -73,7 +82,7 @@ class PoolState:
                 f"{show_strategy(chosen)}; leave it out here, or give this client a pool of its own",
                 field="strategy",
             )
-        if isinstance(chosen, Multiplexed) and pool.max_connections <= chosen.connections:
+        if chosen != "pooled" and pool.max_connections <= chosen.connections:
             raise ConfigError(
                 f"strategy: {chosen.connections} of the pool's max_connections={pool.max_connections} would be shared, "
                 f"and none left for commands that cannot be; allow {chosen.connections + 1} or more",
@@ -124,7 +133,7 @@ def adopt(pool: Any, clock: Clock | None = None) -> PoolState:
         is_async = isinstance(pool, redis.asyncio.ConnectionPool)
         pool.set_retry(no_async_redis_retries() if is_async else no_redis_retries())
     elif isinstance(pool, redis.asyncio.ConnectionPool):
-        pool.connection_class = aio_observed.observed(cast(Any, pool.connection_class))
+        pool.connection_class = _observing(pool.connection_class)
         _set_retry(pool, no_async_redis_retries())
     else:
         pool.connection_class = observed.observed(pool.connection_class)
@@ -149,12 +158,18 @@ def _set_retry(pool: Any, retry: Any) -> None:
 def _observe(connection: Any) -> None:
     """A connection that was made before the pool was ours: from now on it marks attempts."""
     inner = getattr(connection, "_conn", connection)
-    module = aio_observed if isinstance(inner, redis.asyncio.connection.AbstractConnection) else observed
-    form = module.observed(type(inner))
+    is_async = isinstance(inner, redis.asyncio.connection.AbstractConnection)
+    form = _observing(type(inner)) if is_async else observed.observed(type(inner))
     if form is not type(inner):
         configured = vars(inner).pop("socket_connect_timeout", None)
         inner.__class__ = form
         inner.socket_connect_timeout = configured
+
+
+def _observing(cls: Any) -> Any:
+    from resilient_redis.connections import aio_observed  # here: a sync client has no use for it
+
+    return aio_observed.observed(cls)
 
 
 def convert_retry(retry: Any) -> Retry | None:

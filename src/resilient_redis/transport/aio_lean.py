@@ -14,9 +14,10 @@ from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.attempt import ANSWERED, CONNECT, SENDING, SENT, Attempt, current_attempt
-from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, judged, pack, without_keys
+from resilient_redis.transport.lean import NAMES, NOT_ENOUGH, PLAIN, is_push, judged, pack, without_keys
 
 STOCK = redis.asyncio.Redis.execute_command
+_of_dict: Any = dict.get  # redis-py's dictionary of callbacks has a ``get`` that writes each name anew
 
 CHUNK = 65536
 """Bytes that are read at once."""
@@ -51,7 +52,7 @@ async def exchange_lean(
                 reply = await talk(connection, packed(connection, words), attempt)
             finally:
                 await pool.release(connection)
-            callback = callback_for(client, words[0])
+            callback = _of_dict(client.response_callbacks, NAMES[words[0]])
             if callback is None:
                 return reply
             value = callback(reply, **without_keys(options))
@@ -84,8 +85,10 @@ def packed(connection: Any, words: tuple[Any, ...]) -> Any:
     Raises:
         redis.DataError: an argument is of a type that Redis does not know.
     """
-    data = pack(words) if connection.lean and PACKED.issuperset(map(type, words)) else None
-    return b"".join(connection.pack_command(*words)) if data is None else data
+    for word in words:
+        if word.__class__ not in PACKED:
+            return b"".join(connection.pack_command(*words))
+    return pack(words) if connection.lean else b"".join(connection.pack_command(*words))
 
 
 async def read_one(connection: Any, attempt: Attempt) -> Any:

@@ -17,8 +17,7 @@ from resilient_redis.clock import Clock
 from resilient_redis.connections import aio_observed, observed
 from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.errors import ConfigError
-from resilient_redis.pipeline.describe import describe_plan
-from resilient_redis.pipeline.pipeline import breakers_of
+from resilient_redis.pipeline.describe import breakers_of, describe_plan
 from resilient_redis.pipeline.plan import Plan
 from resilient_redis.pipeline.store import check_policies
 from resilient_redis.policies.base import Policy

@@ -45,12 +45,17 @@ PLAIN = frozenset({bytes, str, int, float, bool, type(None)})
 
 STOCK = redis.Redis.execute_command
 _PROVIDERS: Any = sys.modules.get("redis.observability.providers")  # redis-py imports it, from 7.4 on
+_of_dict: Any = dict.get  # redis-py's dictionary of callbacks has a ``get`` that writes each name anew
 _OVERRIDABLE = ("_execute_command", "_send_command_parse_response", "parse_response")
 
 
 def is_usual(options: dict[str, Any]) -> bool:
     """The reply is to be read as ever, and nobody counts."""
-    return not (options and (NEVER[0] in options or NEVER[1] in options)) and not metrics_are_on()
+    # `NEVER` and `metrics_are_on` spelled out: each command asks.
+    if "NEVER_DECODE" in options or "EMPTY_RESPONSE" in options:
+        return False
+    instance = None if _PROVIDERS is None else _PROVIDERS._observability_instance
+    return instance is None or instance._provider_manager is None
 
 
 def serves(client: Any, pool_type: type[Any], stock: type[Any]) -> bool:
@@ -77,7 +82,7 @@ def metrics_are_on() -> bool:
 
 def callback_for(client: Any, name: Any) -> Any:
     """What redis-py makes of the reply to this command; ``None``: nothing."""
-    return dict.get(client.response_callbacks, NAMES[name])  # the dictionary's own ``get`` writes the name anew
+    return _of_dict(client.response_callbacks, NAMES[name])
 
 
 def packed(words: tuple[Any, ...]) -> Any:
@@ -128,7 +133,7 @@ def exchange_lean(
                     reply = connection.read_response()
             finally:
                 pool.release(connection)
-            callback = callback_for(client, words[0])
+            callback = _of_dict(client.response_callbacks, NAMES[words[0]])
             if callback is None:
                 return reply
             return callback(reply, **without_keys(options))

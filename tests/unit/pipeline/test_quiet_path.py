@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from resilient_redis import CircuitBreaker, CircuitOpenError, ResiliencePipeline, Timeout
+from resilient_redis.calls import Call, Kind, Outcome, Verdict
 from resilient_redis.policies.windows import MOST_NOTED
 from resilient_redis.testing.clock import FakeClock
 
@@ -20,14 +22,18 @@ class Lost(ConnectionError):
 class Side:
     """A pipeline used by threads or in a loop."""
 
-    def __init__(self, kind: str, breaker: CircuitBreaker) -> None:
+    def __init__(self, kind: str, *breakers: CircuitBreaker) -> None:
         self.kind, self.clock = kind, FakeClock()
-        self.pipeline = ResiliencePipeline([breaker], clock=self.clock)
-        (self.circuit,) = self.pipeline.breakers.values()
+        self.pipeline = ResiliencePipeline(breakers, clock=self.clock)
+        self.circuit = next(iter(self.pipeline.breakers.values()))
 
-    def call(self, seconds: float = 0.0, error: Exception | None = None) -> None:
+    def call(
+        self, seconds: float = 0.0, error: Exception | None = None, meanwhile: Callable[[], None] | None = None
+    ) -> None:
         def work() -> None:
             self.clock.advance(seconds)
+            if meanwhile is not None:
+                meanwhile()
             if error is not None:
                 raise error
 
@@ -42,6 +48,10 @@ class Side:
     def fails(self) -> None:
         with pytest.raises(Lost):
             self.call(error=Lost())
+
+
+def failure() -> Outcome:
+    return Outcome(Call("f", "callable"), None, Lost(), Kind.UNREACHABLE, "unknown", Verdict.FAILURE)
 
 
 @pytest.fixture(params=["sync", "asyncio"])
@@ -85,6 +95,21 @@ def test_a_quick_call_after_a_slow_one_makes_it_calm_again(kind: str) -> None:
     side.call(0.5)
     assert side.circuit.fail_counter == 0
     assert side.circuit.calm is not None
+
+
+@pytest.mark.filterwarnings("ignore::resilient_redis.PipelineOrderWarning")
+@pytest.mark.parametrize("which", [0, 1])
+def test_of_several_circuits_each_is_looked_at(kind: str, which: int) -> None:
+    """Before the call, so that an open one refuses; and after it, so that a success ends its row of failures."""
+    side = Side(kind, CircuitBreaker(name="outer"), CircuitBreaker(name="inner"))
+    circuit = list(side.pipeline.breakers.values())[which]
+    side.call()
+    assert side.pipeline.plan.quiet is not None
+    side.call(meanwhile=lambda: circuit.exit(circuit._machine.period, failure()))
+    assert circuit.fail_counter == 0  # a failure of another call, and then this success
+    circuit.isolate()
+    with pytest.raises(CircuitOpenError):
+        side.call()
 
 
 def test_any_number_of_successes_takes_bounded_memory() -> None:

@@ -121,3 +121,82 @@ def test_other_orders_have_no_quick_way(policies: list[Any]) -> None:
 def test_of_two_fallbacks_the_inner_one_answers() -> None:
     for client in clients([Fallback("out", name="a"), Fallback("in", name="b"), CircuitBreaker()]):
         assert asked(client, ("GET", "k")) == "in"
+
+
+# --- guarded functions ---
+
+
+def nothing() -> str:
+    return "called"
+
+
+def pipelines(policies: list[Any]) -> list[Any]:
+    """Quick, and the whole way, since somebody listens; both open."""
+    made = []
+    for listeners in ((), (lambda _: None,)):
+        made.append(resilient_redis.ResiliencePipeline(policies, clock=FakeClock(), listeners=listeners))
+        (layer,) = made[-1].breakers.values()
+        layer._change("open", "in a test")
+    return made
+
+
+def refused(pipeline: Any, function: Any = nothing) -> list[Any]:
+    """What it answers by each of the ways in."""
+
+    async def later() -> Any:
+        return function()
+
+    def taken(call: Any) -> Any:
+        try:
+            return call()
+        except CircuitOpenError as error:
+            return str(error)
+
+    return [
+        taken(lambda: pipeline.call(function)),
+        taken(pipeline(function)),
+        taken(lambda: asyncio.run(pipeline.acall(later))),
+        taken(lambda: asyncio.run(pipeline(later)())),
+    ]
+
+
+FOR_FUNCTIONS = [*FALLBACKS, Fallback({"a": [1]}), Fallback(7, commands={"NOTHING": 8, "nothing": 9})]
+
+
+@pytest.mark.parametrize("fallback", FOR_FUNCTIONS, ids=lambda one: one.describe())
+def test_a_function_is_answered_for_as_the_layers_do(fallback: Fallback) -> None:
+    quick, whole = pipelines([fallback, Retry(attempts=2, on=OSError), CircuitBreaker(), Timeout(1)])
+    assert quick.plan.shut is not None
+    assert whole.plan.shut.answer_function() is UNSET
+    assert refused(quick) == refused(whole)
+    assert "called" not in refused(quick)
+
+
+def test_the_functions_way_is_quick_unless_the_answer_goes_by_its_name() -> None:
+    for fallback, quick in [(Fallback(7), True), (Fallback([7]), True), (Fallback(7, commands={"GET": 8}), False)]:
+        one = pipelines([fallback, CircuitBreaker()])[0]
+        assert (one.plan.shut.answer_function() is not UNSET) is quick
+
+
+def test_every_caller_of_a_function_gets_a_value_of_its_own() -> None:
+    one = pipelines([Fallback(["a"]), CircuitBreaker()])[0]
+    one.call(nothing).append("b")
+    assert refused(one) == [["a"]] * 4
+
+
+def test_a_function_is_probed_when_the_time_of_the_circuit_is_over() -> None:
+    one = pipelines([Fallback(None), CircuitBreaker(reset_timeout=5)])[0]
+    assert one.call(nothing) is None
+    one._store.runtime.clock.advance(5.1)
+    assert one.call(nothing) == "called"
+    assert one.call(nothing) == "called"
+
+
+def test_a_function_inside_a_guarded_one_goes_the_whole_way() -> None:
+    """The fallback around it is nearer to the user, so the inner one stands aside."""
+    inner = pipelines([Fallback("inner"), CircuitBreaker()])[0]
+    outer = resilient_redis.ResiliencePipeline([Fallback("outer")])
+    assert outer.call(inner.call, nothing) == "outer"
+    assert inner.call(nothing) == "inner"
+    with inner.overrides(fallback="here"):
+        assert refused(inner) == ["here"] * 4

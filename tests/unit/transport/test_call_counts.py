@@ -27,14 +27,17 @@ pytestmark = pytest.mark.server
 STACK = [Fallback(None), Retry(on=OSError), CircuitBreaker(), Timeout(0.5)]
 
 MOST_CALLS = {
-    "get": 54,
-    "asyncio get": 150,
+    "get": 49,
+    "asyncio get": 145,
     "pipeline of 10": 305,
     "asyncio pipeline of 10": 410,
+    "asyncio shared get": 78,
     "no-op": 8,
     "no-op with a window": 12,
-    "refusal": 22,
-    "guarded get": 168,
+    "refusal": 21,
+    "guarded get": 165,
+    "guarded pipeline of 10": 805,
+    "watch": 350,
 }
 """Python and C functions called, on Python 3.11 with redis-py 8.1 and hiredis 3.5; other versions differ by a few, so
 each has about a tenth to spare."""
@@ -167,11 +170,32 @@ def test_a_get_of_redis_pys_client_over_a_pool_with_policies(url: str) -> None:
     pool.close()
 
 
+def test_a_pipeline_of_redis_pys_client_over_a_pool_with_policies(url: str) -> None:
+    pool = ResilientConnectionPool.from_url(url, policies=[Retry(), CircuitBreaker(), Timeout(0.5)])
+    with redis.Redis(connection_pool=pool) as client:
+        check("guarded pipeline of 10", lambda: fill(client.pipeline(transaction=False)).execute())
+    pool.close()
+
+
+def test_a_round_of_watch_get_and_exec(client: Any) -> None:
+    def work() -> None:
+        with client.pipeline() as pipe:
+            pipe.watch("k")
+            pipe.get("k")
+            pipe.multi()
+            pipe.set("k", 1)
+            pipe.execute()
+
+    check("watch", work)
+
+
 # --- asyncio ---
 
 
-def in_a_loop(name: str, url: str, use: Callable[[Any], Coroutine[Any, Any, Any]]) -> None:
-    """Ten in a row, with what the loop does between them."""
+def in_a_loop(
+    name: str, url: str, use: Callable[[Any], Coroutine[Any, Any, Any]], strategy: Any = "pooled", at_once: int = 1
+) -> None:
+    """Ten in a row, with what the loop does between them; in each are so many calls ``at_once``."""
 
     async def ten(client: Any) -> Profile:
         await use(client)
@@ -186,8 +210,8 @@ def in_a_loop(name: str, url: str, use: Callable[[Any], Coroutine[Any, Any, Any]
 
     loop = asyncio.new_event_loop()
     try:
-        client = resilient_redis.asyncio.ResilientRedis.from_url(url)
-        judge(name, [loop.run_until_complete(ten(client)) for _ in range(5)], 10)
+        client = resilient_redis.asyncio.ResilientRedis.from_url(url, strategy=strategy)
+        judge(name, [loop.run_until_complete(ten(client)) for _ in range(5)], 10 * at_once)
         leaves_nothing(name, lambda: loop.run_until_complete(use(client)))
         loop.run_until_complete(client.aclose())
     finally:
@@ -206,3 +230,10 @@ def test_a_pipeline_of_10_in_asyncio(url: str) -> None:
         await fill(client.pipeline(transaction=False)).execute()
 
     in_a_loop("asyncio pipeline of 10", url, use)
+
+
+def test_a_get_over_a_shared_connection_among_50_of_one_tick(url: str) -> None:
+    async def use(client: Any) -> None:
+        await asyncio.gather(*[client.get("k") for _ in range(50)])
+
+    in_a_loop("asyncio shared get", url, use, strategy="multiplexed", at_once=50)

@@ -6,11 +6,10 @@ redis.io/docs/latest/commands, as of August 2026.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Blocks:
+class Blocks(msgspec.Struct, frozen=True):
     """Where the time stands: at a place among the words, or behind an option; and how many of it make a second."""
 
     place: int = -1
