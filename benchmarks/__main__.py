@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import calls, delivery, imports, memory, micro, outage, pool, pool_curve, tasks, threads
+from benchmarks._awake import awake
 from benchmarks._machine import allow_many_sockets, describe_machine, describe_moment
 from benchmarks._page import PAGE, write_page
 from benchmarks._rounds import FULL, QUICK, Effort
@@ -50,13 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     allow_many_sockets()
     target, effort = (QUICKEST, QUICK) if options.quick else (LATEST, FULL)
     started, failed = time.perf_counter(), []
-    for name in options.names or [name for name in SUITES if name not in ONLY_BY_NAME]:
-        print(f"[{time.perf_counter() - started:4.0f} s] {name}", file=sys.stderr, flush=True)
-        try:
-            run_one(name, effort, target)
-        except Exception:  # the others are worth having all the same
-            traceback.print_exc()
-            failed.append(name)
+    with awake() as all_cores:
+        for name in options.names or [name for name in SUITES if name not in ONLY_BY_NAME]:
+            print(f"[{time.perf_counter() - started:4.0f} s] {name}", file=sys.stderr, flush=True)
+            try:
+                run_one(name, effort, target, {"awake": all_cores})
+            except Exception:  # the others are worth having all the same
+                traceback.print_exc()
+                failed.append(name)
     print(f"[{time.perf_counter() - started:4.0f} s] recorded in {target}", file=sys.stderr)
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
@@ -79,9 +81,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def run_one(name: str, effort: Effort, target: Path) -> None:
+def run_one(name: str, effort: Effort, target: Path, circumstances: dict[str, Any]) -> None:
     """Run one suite, print its tables, and put it into ``target``; the others in it stay."""
-    moment, started = describe_moment(), time.perf_counter()
+    moment, started = {**describe_moment(), **circumstances}, time.perf_counter()
     report = SUITES[name](effort)
     for table in report.tables:
         print(table.markdown(), flush=True)

@@ -20,6 +20,7 @@ from benchmarks.contenders.redis_benchmark import RedisBenchmark
 
 BASE = "redis-py as it comes"
 HERE, AWAY = "on the same machine", "5 ms away"
+ASLEEP = "on the same machine, idle cores asleep"
 SECONDS_AWAY = 0.005
 
 

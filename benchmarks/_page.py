@@ -27,6 +27,9 @@ Benchmarks are *hard*. Before you look at the tables:
   yourself: `nox -s bench`, or `nox -s bench -- --quick`.
 - **Client, server and proxy share two cores here.** A client that needs less CPU leaves more to the server; between
   machines of their own the ratios of throughput are smaller or larger, those of CPU time stay.
+- **No core sleeps here.** An idle core of a virtual machine takes its time to wake, at each reply and whoever the client
+  is, and beside that little else is seen. So a process on each core keeps it awake, and gives way to all others. The
+  tables "idle cores asleep" show how much closer all come to each other where it does not.
 - **Callers that never rest are not a service.** Each caller asks again as soon as it has its answer. A service with
   pauses sees shorter queues, and fewer commands leave together.
 - **Microseconds seldom matter.** A GET over a real network takes 200 µs and more. Choose by what happens in an outage,
@@ -58,6 +61,24 @@ METHOD = """\
 - Garbage collection is on, but what lived before a cell began is not walked through. Nothing passes or fails by time.
 """
 
+WORDS = """\
+## How to read a table
+
+| Word | Meaning |
+|---|---|
+| contender | a client, or a library around one; each does the same work in the same table |
+| bare, as it comes | redis-py without anything around it; "retries off" with its own ten repeats switched off |
+| by hand | redis-py with other libraries around it, put together as their manuals say |
+| full stack | ours, with all four policies: Fallback, Retry, CircuitBreaker, Timeout |
+| ratio, "against …" | this row divided by the row that is named: 0.5 is half the time, or half the throughput |
+| all repetitions, brackets | how far chance goes: two rows whose ranges overlap are equal |
+| control | the same client a second time: how far it is from 1 is chance, too |
+| p50, p99 | half of the calls, and 99 of 100, were done in that time |
+| best decile | the time that the quickest tenth of the rounds took: the work without the neighbours |
+| no-op | a function that does nothing: what is left is what the policies cost |
+| CPU | time of the process on a core; the rest of a call is waiting, which other callers can use |
+"""
+
 TITLES = {
     "threads": "Many threads, one client",
     "tasks": "Many tasks, one client",
@@ -87,7 +108,7 @@ def page(recorded: Mapping[str, Any]) -> str:
     suites = recorded["suites"]
     drawn = plots(suites)
     parts = [CAVEATS, _machine(recorded["machine"]), _goals(suites), _who(recorded)]
-    parts.append(METHOD)
+    parts += [WORDS, METHOD]
     for name, title in TITLES.items():
         suite = suites.get(name)
         if suite is None:
