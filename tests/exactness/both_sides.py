@@ -55,6 +55,10 @@ class Side:
         """One of ours whose callers share a connection."""
         return self.client(url, strategy="multiplexed", **options)
 
+    def shares(self, client: Any) -> bool:
+        """Do its callers share a connection?"""
+        return isinstance(client, self.Client) and "shared connection" in client.describe()
+
     def over_pool(self, url: str, **options: Any) -> Any:
         """redis-py's own over a pool of ours that has the policies."""
         return self.keep(self.Stock(connection_pool=self.Pool.from_url(url, **options)))

@@ -28,6 +28,12 @@ def make(request: pytest.FixtureRequest, side: Side) -> Any:
     return {"client": side.client, "pool": side.over_pool, "multiplexed": side.sharing}[request.param]
 
 
+@pytest.fixture(params=["pooled", "multiplexed"])
+def strategy(request: pytest.FixtureRequest) -> str:
+    """A connection for each call, then one for all."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
 def redis_server() -> Iterator[EmbeddedServer]:
     """Not the session's: these tests count what else is connected, and others leave connections open."""

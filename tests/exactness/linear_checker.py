@@ -9,6 +9,7 @@ An echo is another effect of a write that was repeated: it came between call and
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from typing import Any
 
 UNKNOWN = "unknown"
 """The reply of an operation whose fate nobody knows."""
+
+_DEAR = 4
+"""An operation whose fate is unknown is taken for applied only to explain so many more answers."""
 
 Step = Callable[[Any, str, tuple[Any, ...]], tuple[Hashable, Any]]
 """``(state, name, args) -> (state afterwards, reply)``: what one operation does when it is alone."""
@@ -46,10 +50,12 @@ def is_linearizable(history: Iterable[Operation], step: Step, start: Hashable) -
     """Is there an order of all answered and some unknown operations that explains every answer?"""
     operations = sorted(history, key=lambda one: (one.called, one.answered))
     wanted = sum(1 << place for place, one in enumerate(operations) if one.known)
+    dear = sum(1 << place for place, one in enumerate(operations) if one.answered == math.inf)
     tried: set[tuple[int, Hashable]] = set()
-    open_ends: list[tuple[int, Hashable]] = [(0, start)]
+    # Most promising first. What explains an answer by unknown ones often fails only much later.
+    open_ends: list[tuple[int, int, int, Any]] = [(0, 0, 0, start)]
     while open_ends:
-        done, state = open_ends.pop()
+        _, _, done, state = heapq.heappop(open_ends)
         if done & wanted == wanted:
             return True
         for place in _next_ones(operations, done):
@@ -62,7 +68,9 @@ def is_linearizable(history: Iterable[Operation], step: Step, start: Hashable) -
             end = (_past(operations, done | 1 << place), after)
             if end not in tried:
                 tried.add(end)
-                open_ends.append(end)
+                known = (end[0] & wanted).bit_count()
+                unknown = (end[0] & dear).bit_count()
+                heapq.heappush(open_ends, (_DEAR * unknown - known, len(tried), *end))
     return False
 
 
@@ -74,11 +82,21 @@ def _past(operations: list[Operation], done: int) -> int:
 
 
 def _next_ones(operations: list[Operation], done: int) -> list[int]:
-    """Those that may be next: nothing else that is still to come was answered before they were called."""
-    to_come = [(place, one) for place, one in enumerate(operations) if not done >> place & 1]
+    """Those that may be next: nothing else that is still to come was answered before they were called.
+
+    Of unknown ones that ask the same only the one called first: whatever a later one explains, it explains too.
+    """
+    to_come = []
+    asked = set()
+    for place, one in enumerate(operations):
+        endless = one.answered == math.inf
+        if done >> place & 1 or (endless and (one.name, one.args) in asked):
+            continue
+        to_come.append((place, one))
+        if endless:
+            asked.add((one.name, one.args))
     first_answer = min((one.answered for _, one in to_come if one.known), default=math.inf)
-    # The unknown ones first: they are taken from the end, so answered ones are tried before them.
-    return sorted((place for place, one in to_come if one.called <= first_answer), key=lambda at: operations[at].known)
+    return [place for place, one in to_come if one.called <= first_answer]
 
 
 def unexplained(history: Iterable[Operation], step: Step, start: Hashable) -> str:

@@ -32,11 +32,6 @@ def protocol(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
 
-@pytest.fixture(params=["pooled", "multiplexed"])
-def strategy(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def slow_proxy(server: EmbeddedServer, proxy: FaultProxy) -> FaultProxy:
     """Replies are late and come in pieces; each key holds a value of its own, some longer than a piece."""

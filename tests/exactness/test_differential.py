@@ -111,11 +111,6 @@ def decode(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.fixture(params=["pooled", "multiplexed"])
-def strategy(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture(params=[False, True], ids=["sync", "asyncio"])
 def pair(
     request: pytest.FixtureRequest,

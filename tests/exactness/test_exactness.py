@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 from both_sides import Side, chance_of
-from exact_faults import SQUALLS, STORMS, Storm, Weather, storms
+from exact_faults import CUTS, SQUALLS, STORMS, Storm, Weather, storms
 from exact_kinds import READS, WRITES
 from exact_work import Workload
 
@@ -43,14 +43,21 @@ def straight_to(server: EmbeddedServer) -> Iterator[redis.Redis]:
 async def run(
     side: Side, workload: Workload, client: Any, proxy: FaultProxy, weather: Weather, operations: int, seed: int
 ) -> None:
-    """All workers at once, each with its own source of chance."""
+    """All workers at once, each with its own source of chance.
+
+    No reply too many befalls a shared connection: among replies that are due it cannot be told from them, as
+    `test_among_replies_that_are_due_it_is_somebodys` shows.
+    """
     workload.prepare(WORKERS * operations)
+    faults = CUTS if side.shares(client) else workload.faults
 
     def work(worker: int) -> Any:
         chance = chance_of(seed, worker)
-        return workload.work(
-            client, worker, operations, lambda: weather.strike(proxy, chance, workload.targets), chance
-        )
+
+        def before() -> None:
+            weather.strike(proxy, chance, workload.targets, faults)
+
+        return workload.work(client, worker, operations, before, chance)
 
     await side.together(work(worker) for worker in range(WORKERS))
     proxy.heal()
@@ -136,11 +143,11 @@ def is_caught(workload: Workload) -> bool:
 @pytest.mark.parametrize("kind", [*WRITES.values(), *READS.values()], ids=[*WRITES, *READS])
 @pytest.mark.parametrize("connections", [2, 8])
 async def test_thousands_through_all_of_it(
-    side: Side, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload], connections: int
+    side: Side, strategy: str, server: EmbeddedServer, proxy: FaultProxy, kind: type[Workload], connections: int
 ) -> None:
     with straight_to(server) as straight:
         workload = kind(side, straight)
-        client = side.client(proxy.url, max_connections=connections, policies=PATIENT)
+        client = side.client(proxy.url, strategy=strategy, max_connections=connections, policies=PATIENT)
         async with storms(proxy, PASSING, seed=connections):
             await run(side, workload, client, proxy, weather_of(kind), 800, seed=connections)
         workload.check()

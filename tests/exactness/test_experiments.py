@@ -94,9 +94,9 @@ async def test_a_pipeline_that_ran_in_part_gives_its_replies_to_who_wants_them(
 
 @pytest.mark.parametrize("transaction", [True, False])
 async def test_a_pipeline_of_which_nothing_ran_is_repeated(
-    side: Side, server: EmbeddedServer, straight: redis.Redis, transaction: bool
+    side: Side, strategy: str, server: EmbeddedServer, straight: redis.Redis, transaction: bool
 ) -> None:
-    client = side.client(server.url, policies=THRICE)
+    client = side.client(server.url, strategy=strategy, policies=THRICE)
     await side.do(client.ping)
     straight.config_set("maxmemory", 1)
     client.add_listener(

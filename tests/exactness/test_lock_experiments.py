@@ -35,9 +35,9 @@ def relay(server: EmbeddedServer) -> Iterator[LateRelay]:
 
 @pytest.mark.parametrize("fault", ["cut_after_request", "half_reply"])
 async def test_a_lock_whose_reply_was_lost_is_ours(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
+    side: Side, strategy: str, proxy: FaultProxy, straight: redis.Redis, fault: str
 ) -> None:
-    lock = side.client(proxy.url, policies=THRICE).lock("lock", timeout=30)
+    lock = side.client(proxy.url, strategy=strategy, policies=THRICE).lock("lock", timeout=30)
     proxy.inject(fault, 1, commands=["SET"])
     assert await side.do(lock.acquire, blocking=False, token="mine") is True
     assert straight.get("lock") == b"mine"
@@ -46,10 +46,10 @@ async def test_a_lock_whose_reply_was_lost_is_ours(
 
 
 async def test_a_lock_that_did_not_answer_in_time_is_never_said_to_be_anothers(
-    side: Side, relay: LateRelay, straight: redis.Redis
+    side: Side, strategy: str, relay: LateRelay, straight: redis.Redis
 ) -> None:
     """The token of a request that arrives late must not stand there with nobody knowing."""
-    client = side.client(relay.url, policies=HASTY)
+    client = side.client(relay.url, strategy=strategy, policies=HASTY)
     await side.do(client.ping)
     lock = client.lock("lock", timeout=30)
     relay.hold_next(LATE)
@@ -64,10 +64,10 @@ async def test_a_lock_that_did_not_answer_in_time_is_never_said_to_be_anothers(
 
 
 async def test_a_lock_that_is_anothers_is_anothers_whatever_was_lost(
-    side: Side, proxy: FaultProxy, straight: redis.Redis
+    side: Side, strategy: str, proxy: FaultProxy, straight: redis.Redis
 ) -> None:
     straight.set("lock", "theirs")
-    lock = side.client(proxy.url, policies=THRICE).lock("lock", timeout=30)
+    lock = side.client(proxy.url, strategy=strategy, policies=THRICE).lock("lock", timeout=30)
     proxy.cut_after_request(commands=["SET"])
     try:
         got = await side.do(lock.acquire, blocking=False, token="mine")
@@ -77,10 +77,12 @@ async def test_a_lock_that_is_anothers_is_anothers_whatever_was_lost(
     assert straight.get("lock") == b"theirs"
 
 
-async def test_a_lock_that_cannot_be_fenced_is_unknown(side: Side, relay: LateRelay, straight: redis.Redis) -> None:
+async def test_a_lock_that_cannot_be_fenced_is_unknown(
+    side: Side, strategy: str, relay: LateRelay, straight: redis.Redis
+) -> None:
     """The key is empty, and the request may still arrive."""
     straight.execute_command("ACL", "SETUSER", "plain", "on", "nopass", "~*", "+@all", "-client")
-    client = side.client(relay.url, policies=HASTY, username="plain", password="any")
+    client = side.client(relay.url, strategy=strategy, policies=HASTY, username="plain", password="any")
     await side.do(client.ping)
     relay.hold_next(LATE)
     with pytest.raises(redis.RedisError) as caught:
@@ -94,9 +96,9 @@ async def test_a_lock_that_cannot_be_fenced_is_unknown(side: Side, relay: LateRe
 
 @pytest.mark.parametrize("fault", ["cut_after_request", "half_reply", "cut_before_request"])
 async def test_a_lock_given_back_with_a_lost_reply_is_free(
-    side: Side, proxy: FaultProxy, straight: redis.Redis, fault: str
+    side: Side, strategy: str, proxy: FaultProxy, straight: redis.Redis, fault: str
 ) -> None:
-    lock = side.client(proxy.url, policies=THRICE).lock("lock", timeout=30)
+    lock = side.client(proxy.url, strategy=strategy, policies=THRICE).lock("lock", timeout=30)
     await side.do(lock.acquire, token="mine")
     proxy.inject(fault, 1, commands=["EVALSHA"])
     await side.do(lock.release)

@@ -29,6 +29,7 @@ STACK = [Fallback(None), Retry(on=OSError), CircuitBreaker(), Timeout(0.5)]
 MOST_CALLS = {
     "get": 49,
     "asyncio get": 145,
+    "shared get": 53,
     "pipeline of 10": 305,
     "asyncio pipeline of 10": 410,
     "asyncio shared get": 78,
@@ -127,6 +128,11 @@ def fill(pipe: Any) -> Any:
 
 def test_a_get(client: Any) -> None:
     check("get", lambda: client.get("k"))
+
+
+def test_a_get_over_a_shared_connection(url: str) -> None:
+    with resilient_redis.ResilientRedis.from_url(url, strategy="multiplexed") as client:
+        check("shared get", lambda: client.get("k"))
 
 
 def test_a_pipeline_of_10(client: Any) -> None:
