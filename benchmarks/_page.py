@@ -27,9 +27,9 @@ Benchmarks are *hard*. Before you look at the tables:
   yourself: `nox -s bench`, or `nox -s bench -- --quick`.
 - **Client, server and proxy share two cores here.** A client that needs less CPU leaves more to the server; between
   machines of their own the ratios of throughput are smaller or larger, those of CPU time stay.
-- **No core sleeps here.** An idle core of a virtual machine takes its time to wake, at each reply and whoever the client
-  is, and beside that little else is seen. So a process on each core keeps it awake, and gives way to all others. The
-  tables "idle cores asleep" show how much closer all come to each other where it does not.
+- **No core sleeps here.** An idle core of a virtual machine takes its time to wake, at each reply and whoever the
+  client is, and beside that little else is seen. So a process on each core keeps it awake, and gives way to all
+  others. The tables "idle cores asleep" show how much closer all come to each other where it does not.
 - **Callers that never rest are not a service.** Each caller asks again as soon as it has its answer. A service with
   pauses sees shorter queues, and fewer commands leave together.
 - **Microseconds seldom matter.** A GET over a real network takes 200 µs and more. Choose by what happens in an outage,

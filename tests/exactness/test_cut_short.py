@@ -66,10 +66,10 @@ async def test_what_was_cut_short_is_repeated_and_applied_once(
 ) -> None:
     if side.name == "tasks":
         pytest.skip("asyncio does not tell how much has left: unknown, and not repeated")
-    client = side.client(own_server.url, strategy=strategy, policies=[Retry(attempts=30, total_time=30), Timeout(0.3)])
+    client = side.client(own_server.url, strategy=strategy, policies=[Retry(attempts=30, total_time=30), Timeout(1.0)])
     await side.do(client.config_get, "port")
     own_server.pause()
-    timer = threading.Timer(1.0, own_server.resume)
+    timer = threading.Timer(1.5, own_server.resume)
     timer.start()
     await asyncio.to_thread(pushed(client, shape, "one"))
     timer.join()
