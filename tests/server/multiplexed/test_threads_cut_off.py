@@ -189,15 +189,17 @@ def test_a_signal_handler_may_use_the_client_it_has_interrupted(client: Resilien
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         seen.append(client.get("k7"))
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
 
     before = signal.signal(signal.SIGALRM, handle)
     try:
         ends = time.monotonic() + 0.5
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
         while time.monotonic() < ends:
-            signal.setitimer(signal.ITIMER_REAL, 0.001)
             for number in range(KEYS):
                 check(client, "command", number)
     finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)  # it would arm the timer anew
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert len(seen) > 5
