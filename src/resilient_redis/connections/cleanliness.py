@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import select
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.connection import CacheProxyConnection
 
 from resilient_redis.connections.deadline_socket import DeadlineSocket
+from resilient_redis.connections.readable import make_look
 from resilient_redis.connections.session import SOILED, Session
 
 try:
@@ -87,7 +87,7 @@ def absorb(connection: Any) -> str | None:
 def make_peek(connection: Any) -> Callable[[], bool]:
     """Make a function that says whether the idle socket is readable now: bytes wait, or the server hung up.
 
-    One ``poll``, registered here; after a reconnect it registers anew. It says True for a connection that is closed,
+    One ``poll``, made ready here; after a reconnect it is made anew. It says True for a connection that is closed,
     and always False for one without a socket to look at. Never raises.
     """
     inner = _unwrapped(connection)
@@ -104,7 +104,7 @@ def make_peek(connection: Any) -> Callable[[], bool]:
                     return True
                 look, pending = _watch(inner._sock)
                 sock = inner._sock
-            if look(0):
+            if look():
                 return True
             return pending is not None and pending() > 0
         except Exception:  # noqa: BLE001 - `absorb` will find out
@@ -117,16 +117,10 @@ def _never() -> bool:
     return False
 
 
-def _watch(sock: Any) -> tuple[Callable[[int], Any], Callable[[], int] | None]:
-    """What to ask with 0 for "readable?", and for a TLS socket what counts the bytes already deciphered."""
+def _watch(sock: Any) -> tuple[Callable[[], Any], Callable[[], int] | None]:
+    """What to ask "readable?", and for a TLS socket what counts the bytes already deciphered."""
     raw = _raw(sock)
-    descriptor = raw.fileno()
-    pending = getattr(raw, "pending", None)
-    if not hasattr(select, "poll"):  # Windows
-        return lambda _: select.select([descriptor], [], [], 0)[0], pending
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    return poller.poll, pending
+    return make_look(raw.fileno()), getattr(raw, "pending", None)
 
 
 def _dirt(connection: Any) -> str | None:

@@ -23,6 +23,13 @@ from resilient_redis.transport.multiplexed.options import Multiplexed
 from resilient_redis.transport.multiplexed.traffic import ENDED, LOOK, OPEN, RETIRING, Traffic
 
 
+def new_gate() -> Any:
+    """A lock that is held until somebody wakes its caller."""
+    gate = allocate_lock()
+    gate.acquire()
+    return gate
+
+
 class Line(Traffic):
     """One shared connection. Safe for threads.
 
@@ -69,11 +76,12 @@ class Line(Traffic):
             now = self._now()
             if now - self._used > JUST_USED and not self._is_well(slot, now):
                 return False
+            before = slot.gate  # of another line, if that ended and did not send it
             filed = self._file(slot, now)
             if filed:
                 if self._sender is slot:
                     self._send(slot, now)
-                filed = self._await(slot, now)
+                filed = self._await(slot, now, others_work=slot.gate is not before)
             if slot.next is not None or self._baton is slot:
                 self._pass_on(slot)
             slot.here = False
@@ -104,31 +112,42 @@ class Line(Traffic):
                     return None
                 if self._reader is None:
                     self._reader = slot
+                elif self._sender is not slot:
+                    slot.gate = new_gate()
                 return True
         self.end_if_over()
         return False
 
     # Waiting
 
-    def _await(self, slot: Caller, now: float) -> bool:
-        """False: the line ended before it was sent."""
+    def _await(self, slot: Caller, now: float, *, others_work: bool = False) -> bool:
+        """False: the line ended before it was sent.
+
+        Args:
+            slot: ours.
+            now: the time.
+            others_work: when it was filed, somebody else read, and sent: there is nothing to do but to wait.
+        """
         while True:
             if self._reader is slot:
                 self._read(slot, self._limit(slot, now))
             if slot.done:
                 return True
-            with self._lock:
-                if self.state is ENDED:
-                    return self._is_told(slot)
-                if not slot.done:
-                    self._take_part(slot, now)
+            if not others_work:
+                with self._lock:
+                    if self.state is ENDED:
+                        return self._is_told(slot)
+                    if not slot.done:
+                        self._take_part(slot, now)
+            others_work = False
             if self._sender is slot:
                 self._send(slot, now)
             if self._reader is not slot and not slot.done:
                 # Without a gate: it was about to read, and gave that back as its time was over while it sent.
                 if slot.gate is None or not slot.gate.acquire(True, max(0.0, min(LOOK, slot.deadline - now))):
                     self._look_at_the_time(slot)
-                now = self._now()
+                if not slot.done:
+                    now = self._now()
 
     def _is_told(self, slot: Caller) -> bool:
         """Under the lock, of a line that has ended. False: it was surely not sent.
@@ -150,9 +169,7 @@ class Line(Traffic):
         if self._reader is None or not self._reader.here:
             self._reader = slot
         elif slot.gate is None:
-            gate = allocate_lock()
-            gate.acquire()
-            slot.gate = gate
+            slot.gate = new_gate()
 
     def _look_at_the_time(self, slot: Caller) -> None:
         """Somebody has waited and nothing came.

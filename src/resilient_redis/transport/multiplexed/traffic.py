@@ -31,6 +31,10 @@ _NUDGE = 0.02
 
 _LEAST = 0.0005
 
+_NEAR = 0.002
+"""Seconds from sending to reply up to which commands wait for a chain: to a server that is far away they leave at once,
+since what they would wait is more than what a system call less is worth."""
+
 _CHAIN = 0.001
 """Seconds from the waking of a chain on for which commands wait for its end. It takes some 15 µs for each of its
 callers, but up to 5 ms where other threads of the program keep the interpreter busy."""
@@ -236,9 +240,10 @@ class Traffic:
                 self._lose(endings.SURPLUS, word="unread")
                 first = None
             else:
+                sent = self.book.oldest()
                 first = self._answer(slot)
                 if first is not None:
-                    self._baton, self._baton_since = first, self._now()
+                    self._begin_chain(first, sent)
             replies.clear()
             self._giving = False
             if slot.done:
@@ -277,6 +282,12 @@ class Traffic:
         if last is not None:
             last.done = True
         return first
+
+    def _begin_chain(self, first: Caller, sent: float) -> None:
+        """What is filed from now on waits for those who are woken, if the server is near."""
+        now = self._now()
+        if now - sent < _NEAR:
+            self._baton, self._baton_since = first, now
 
     def _waits_for_chain(self, now: float) -> bool:
         """Will somebody soon send whatever is filed now? Not if the chain is slow, or its thread was killed."""

@@ -134,6 +134,16 @@ def test_a_thread_thrown_out_when_it_was_its_turn_sends_all_the_same(bench: Benc
     assert not second.here
 
 
+def test_to_a_server_that_is_far_away_nothing_waits(bench: Bench) -> None:
+    slots = [bench.file(word) for word in (b"a", b"b", b"c")]
+    bench.clock.advance(traffic._NEAR)
+    bench.wire.replies += [b"OK"] * len(slots)
+    bench.line._give_out(slots[0])
+    bench.wire.sent.clear()
+    bench.file(b"A")
+    assert bench.wire.sent == [b"A"]
+
+
 def test_a_chain_on_a_connection_that_has_ended_sends_nothing(bench: Bench) -> None:
     _, second = bench.answered(b"a", b"b")
     bench.file(b"A")
