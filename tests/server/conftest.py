@@ -166,12 +166,16 @@ class AsyncFace(Face):
         return await client.transaction(play, *keys)
 
 
+CLOCKWISE = ["AssertionError", "TimeoutError", "ConnectionError"]
+"""What a busy machine leads to. A test that hangs is not run again: nobody would watch over its second run."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What fails here is run once more, and both are told (`R` in the summary): see CONTRIBUTING.md."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=CLOCKWISE))
 
 
 @pytest.fixture(params=[SyncFace, AsyncFace], ids=["sync", "asyncio"])
