@@ -166,7 +166,7 @@ class AsyncFace(Face):
         return await client.transaction(play, *keys)
 
 
-CLOCKWISE = ["AssertionError", "TimeoutError", "ConnectionError"]
+CLOCKWISE = ["AssertionError", "TimeoutError", "ConnectionError", "ResourceWarning"]
 """What a busy machine leads to. A test that hangs is not run again: nobody would watch over its second run."""
 
 
