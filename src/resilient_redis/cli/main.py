@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{error.usage}{_PROGRAM}: {error}", file=sys.stderr)
         return exits.USAGE
     except ConfigError as error:
-        for problem in error.problems or (str(error),):
+        for problem in error.problems if len(error.problems) > 0 else (str(error),):
             print(f"{_PROGRAM}: {problem}", file=sys.stderr)
         return exits.USAGE
     except KeyboardInterrupt:
