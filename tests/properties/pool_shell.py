@@ -19,7 +19,9 @@ from resilient_redis.pool.pace import WORTH_WAITING
 from resilient_redis.pool.slots import Slot, State, Waiter
 from resilient_redis.pool.todo import Todo
 
-HEAD_START = 1.0  # written again here: the model must not learn it from the code
+HEAD_START = 1.0  # written again here: the model must not learn them from the code
+FRESH = 0.1
+CALM_AGAIN = 1.0
 
 
 @dataclass(eq=False)
@@ -61,8 +63,10 @@ class Shell:
         self.closing: list[Slot] = []
         self.old: dict[Slot, str] = {}  # of an earlier generation, and why
         self.dialled_at: dict[Slot, float] = {}
+        self.lent_at: dict[Slot, list[float]] = defaultdict(list)
         self.bound = self.ledger.most
         self.failing = False
+        self.failed_of_late = False  # before the last success, and not long before
         self.last_failure = -1.0
         self.numbers: dict[str, float] = defaultdict(float)
         self.refusals: Counter[str] = Counter()
@@ -154,6 +158,7 @@ class Shell:
         life = self.options.max_lifetime
         assert life is None or self.now < self.dialled_at[slot] + life  # type: ignore[operator]
         assert slot.since == self.now
+        self.lent_at[slot].append(self.now)
         self.numbers["borrows"] += 1
 
     def refused(self, borrower: Borrower) -> None:
@@ -220,7 +225,11 @@ class Shell:
         assert not too_many or slot in self.closing, "the pool was made smaller, and does not get smaller"
 
     def shut(self, slot: Slot, cause: str) -> None:
-        """A lent connection is of no more use."""
+        """A lent connection is of no more use; if it had ended before its first use, its dial was no success."""
+        lent_at = self.lent_at[slot]
+        if cause == "eof" and len(lent_at) == 1 and lent_at[0] - self.dialled_at[slot] < FRESH:
+            self.failing = self.failing or self.failed_of_late
+            self.note_failure(slot)
         self.step(self.ledger.discard, slot, cause)
         assert slot in self.closing
 
@@ -247,6 +256,8 @@ class Shell:
 
     def succeed(self, slot: Slot) -> None:
         owner = self.dials.pop(slot)
+        if self.failing or self.now - self.last_failure > CALM_AGAIN:
+            self.failed_of_late = self.failing
         self.failing = False
         self.numbers["dials"] += 1
         self.numbers["dial_seconds"] += self.now - slot.began
@@ -263,8 +274,7 @@ class Shell:
     def fail(self, slot: Slot) -> None:
         ledger = self.ledger
         owner = self.dials.pop(slot)
-        if slot.began > self.last_failure:
-            self.failing, self.last_failure = True, self.now
+        self.note_failure(slot)
         first = [owner] if owner is not None else [b for b in self.line()[:1] if b.waiter.since <= slot.began]
         waits_on = bool(in_state(ledger, *ALIVE)) and ledger.state != "closed"
         known = list(self.borrowers)
@@ -273,6 +283,10 @@ class Shell:
         told = [b for b in known if b.waiter.refusal is not None and b.waiter.refusal.cause == "dial"]
         assert told == ([] if waits_on else first), "a failed dial is told to one, if nothing else may come back"
         assert slot.state is State.GONE
+
+    def note_failure(self, slot: Slot) -> None:
+        if slot.began > self.last_failure:
+            self.failing, self.last_failure = True, self.now
 
     def abandon(self, slot: Slot) -> None:
         owner = self.dials.pop(slot)

@@ -193,6 +193,7 @@ class Books:
             self.pace.trouble(now)
         if cause == "eof" and slot.uses == 1 and slot.idled < _FRESH:
             self.pace.stillborn(slot.began, now)
+            self._replan()  # as after a failed dial
         todo.close.append(slot)
 
     def _forget(self, slot: Slot) -> None:

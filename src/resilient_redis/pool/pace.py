@@ -48,6 +48,7 @@ class Pace:
         self._troubled_until = -math.inf
         self._starts: list[float] = []  # those given out that are still to come, or just past; in order
         self._last_failure = -math.inf
+        self._last_pause_end = -math.inf
         self._so_far = 0  # failed dials in a row, if those that gave a connection which had ended at once count too
         self.failures = 0
         self.paused_until = -math.inf
@@ -96,7 +97,7 @@ class Pace:
         self._last_failure = now
         self.failures += 1
         bound = min(PAUSE_MOST, PAUSE_FIRST * 2.0 ** min(self.failures - 1, 16))
-        self.paused_until = now + bound * self._rng.uniform(0.5, 1.0)
+        self.paused_until = self._last_pause_end = now + bound * self._rng.uniform(0.5, 1.0)
 
     def succeeded(self, now: float) -> None:
         """A dial succeeded: the server is there."""
@@ -115,6 +116,7 @@ class Pace:
         that is away.
         """
         self.failures = max(self.failures, self._so_far)
+        self.paused_until = self._last_pause_end
         self.failed(began, now, rx.ConnectionError(STILLBORN))
 
 

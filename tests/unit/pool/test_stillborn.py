@@ -42,6 +42,28 @@ def test_one_that_was_lost_in_use_in_between_does_not_begin_the_pauses_anew() ->
     assert reset_once(pool) > pauses[-1]
 
 
+def test_dials_that_were_planned_before_it_are_planned_anew_for_when_the_pause_is_over() -> None:
+    pool = Pool(2)
+    slot = pool.open()
+    waiter = pool.wait()
+    assert waiter.reservation is not None
+    assert waiter.reservation.start == pool.now
+    pool.ledger.discard(slot, "eof", pool.now)
+    pool.ledger.closed(slot, pool.now)
+    assert waiter.reservation.start == pool.ledger.pace.paused_until > pool.now
+
+
+def test_the_success_of_a_dial_beside_it_that_ends_so_too_does_not_end_the_pause() -> None:
+    pool = Pool(2)
+    first, second = pool.open(), pool.open()
+    pool.ledger.discard(first, "eof", pool.now)
+    pause = pool.ledger.pace.left(pool.now)
+    pool.ledger.pace.succeeded(pool.now)
+    assert pool.ledger.pace.left(pool.now) == 0
+    pool.ledger.discard(second, "eof", pool.now)
+    assert pool.ledger.pace.left(pool.now) == pause > 0
+
+
 def test_after_a_calm_while_the_pauses_begin_anew() -> None:
     pool = Pool(4)
     for _ in range(8):
