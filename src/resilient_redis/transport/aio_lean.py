@@ -6,7 +6,7 @@ import asyncio
 import builtins
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import redis.asyncio
 import redis.exceptions as rx
@@ -17,6 +17,7 @@ from resilient_redis.connections.attempt import ANSWERED, CONNECT, SENDING, SENT
 from resilient_redis.transport.lean import NAMES, NOT_ENOUGH, PLAIN, is_push, judged, pack, without_keys
 
 STOCK = redis.asyncio.Redis.execute_command
+_T = TypeVar("_T")
 _of_dict: Any = dict.get  # redis-py's dictionary of callbacks has a ``get`` that writes each name anew
 
 CHUNK = 65536
@@ -35,30 +36,25 @@ async def exchange_lean(
         redis.RedisError: as on redis-py's path, stamped with how far it got.
     """
     attempt = Attempt(now, deadline, 0.0, True)
+    return await one_try(attempt, words[0], _exchange, client, words, options, attempt)
+
+
+async def one_try(attempt: Attempt, name: str, work: Callable[..., Awaitable[_T]], *args: Any) -> _T:
+    """``work(*args)`` under its attempt; what goes wrong is stamped with how far it got.
+
+    Unlike `aio_surfaces.exchange` it sets no timer: the work keeps to the deadline by itself.
+
+    Raises:
+        redis.TimeoutError: the time was over before anything was sent.
+    """
     outer = current_attempt.get()
-    pool = client.connection_pool
     try:
         try:
             current_attempt.set(attempt)
-            attempt.check_before(words[0])
-            connection = await pool.get_connection()
-            try:
-                attempt.stage = CONNECT
-                if not hasattr(
-                    connection, "lean"
-                ):  # of a class that was put into the pool since, and sends in its own way
-                    attempt.observed = False
-                    return await _by_its_own_way(client, connection, words, options, attempt)
-                reply = await talk(connection, packed(connection, words), attempt)
-            finally:
-                await pool.release(connection)
-            callback = _of_dict(client.response_callbacks, NAMES[words[0]])
-            if callback is None:
-                return reply
-            value = callback(reply, **without_keys(options))
-            return value if value.__class__ in PLAIN or not inspect.isawaitable(value) else await value
+            attempt.check_before(name)
+            return await work(*args)
         except builtins.TimeoutError as error:  # out of time in a queue of ours
-            late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
+            late = rx.TimeoutError(f"{name} did not end before its deadline")
             attempt.stamp(late)
             raise late from error
         except Exception as error:
@@ -69,6 +65,24 @@ async def exchange_lean(
     except BaseException:
         current_attempt.set(outer)  # again: an interrupt may have come before it was done
         raise
+
+
+async def _exchange(client: Any, words: tuple[Any, ...], options: dict[str, Any], attempt: Attempt) -> Any:
+    pool = client.connection_pool
+    connection = await pool.get_connection()
+    try:
+        attempt.stage = CONNECT
+        if not hasattr(connection, "lean"):  # of a class that was put into the pool since, and sends in its own way
+            attempt.observed = False
+            return await _by_its_own_way(client, connection, words, options, attempt)
+        reply = await talk(connection, packed(connection, words), attempt)
+    finally:
+        await pool.release(connection)
+    callback = _of_dict(client.response_callbacks, NAMES[words[0]])
+    if callback is None:
+        return reply
+    value = callback(reply, **without_keys(options))
+    return value if value.__class__ in PLAIN or not inspect.isawaitable(value) else await value
 
 
 async def _by_its_own_way(

@@ -16,10 +16,10 @@ from redis._parsers.socket import SERVER_CLOSED_CONNECTION_ERROR
 
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.connections.aio_cleanliness import dirt
-from resilient_redis.connections.attempt import ANSWERED, CONNECT, Attempt, current_attempt
+from resilient_redis.connections.attempt import ANSWERED, CONNECT, Attempt
 from resilient_redis.connections.cleanliness import soil_of
 from resilient_redis.connections.replies_due import TOO_MANY
-from resilient_redis.transport.aio_lean import CHUNK, limit, packed, talk
+from resilient_redis.transport.aio_lean import CHUNK, limit, one_try, packed, talk
 from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, without_keys
 from resilient_redis.transport.lean_pipeline import EXEC, MULTI, executed, has_ended_the_watch, must_close, note, taken
 
@@ -32,20 +32,7 @@ async def execute_lean(pipe: Any, attempt: Attempt, raise_on_error: bool, transa
     Raises:
         redis.RedisError: as redis-py's ``execute()``, stamped with how far it got.
     """
-    outer = current_attempt.get()
-    try:
-        current_attempt.set(attempt)
-        attempt.check_before("PIPELINE")
-        return await _execute(pipe, attempt, raise_on_error, transaction)
-    except builtins.TimeoutError as error:  # out of time in a queue of ours
-        late = rx.TimeoutError("PIPELINE did not end before its deadline")
-        attempt.stamp(late)
-        raise late from error
-    except Exception as error:
-        attempt.stamp(error)
-        raise
-    finally:
-        current_attempt.set(outer)
+    return await one_try(attempt, "PIPELINE", _execute, pipe, attempt, raise_on_error, transaction)
 
 
 async def _execute(pipe: Any, attempt: Attempt, raise_on_error: bool, transaction: bool) -> list[Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 from typing import Any
 
 import redis.asyncio.client
 import redis.exceptions as rx
 
 from resilient_redis.calls import NO_DEADLINE, LeftBehind
-from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.connections.attempt import Attempt
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
-from resilient_redis.transport.aio_lean import packed, talk
+from resilient_redis.transport.aio_lean import one_try, packed, talk
 from resilient_redis.transport.aio_surfaces import StepSurface
 from resilient_redis.transport.lean_step import begin, finish, serves
 
@@ -31,20 +30,7 @@ class LeanStepSurface(StepSurface):
         if not stock or behind is not None or not serves(self._pipe, ResilientConnectionPool, args, options):
             return await super().run(args, options, deadline, behind)
         attempt = Attempt(self._now, deadline, 0.0, True)
-        outer = current_attempt.get()
-        try:
-            current_attempt.set(attempt)
-            attempt.check_before(args[0])
-            return await self._step(attempt, args, options)
-        except builtins.TimeoutError as error:  # out of time in a queue of ours
-            late = rx.TimeoutError(f"{args[0]} did not end before its deadline")
-            attempt.stamp(late)
-            raise late from error
-        except Exception as error:
-            attempt.stamp(error)
-            raise
-        finally:
-            current_attempt.set(outer)
+        return await one_try(attempt, args[0], self._step, attempt, args, options)
 
     async def _step(self, attempt: Attempt, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         pipe = self._pipe

@@ -13,8 +13,8 @@ import redis.asyncio.client
 import redis.exceptions as rx
 
 from resilient_redis.calls import Call, LeftBehind
-from resilient_redis.connections.attempt import ANSWERED, CONNECT, SENT, Attempt, current_attempt
-from resilient_redis.transport.aio_lean import PACKED
+from resilient_redis.connections.attempt import ANSWERED, CONNECT, SENT, Attempt
+from resilient_redis.transport.aio_lean import PACKED, one_try
 from resilient_redis.transport.lean import PLAIN, error_in, is_usual, pack
 from resilient_redis.transport.multiplexed import endings
 from resilient_redis.transport.multiplexed.book import UNSENT, Slot
@@ -76,23 +76,16 @@ class SharedPipelineSurface:
         pipe.command_stack, pipe.scripts, pipe.explicit_transaction = self._queued
         attempt = Attempt(self._now, deadline, 0.0, True, atomic=self._transaction or len(pipe.command_stack) == 1)
         execute = pipe._execute_transaction if self._transaction else pipe._execute_pipeline
-        outer = current_attempt.get()
+        connection = _Connection(self._lines, attempt)
         try:
-            current_attempt.set(attempt)
-            attempt.check_before("PIPELINE")
-            results = await execute(_Connection(self._lines, attempt), pipe.command_stack, raise_on_error)
+            results = await one_try(attempt, "PIPELINE", execute, connection, pipe.command_stack, raise_on_error)
             return settled(results, attempt, lambda: self.call((raise_on_error,), {}))
-        except ApartError:
-            raise
-        except Exception as error:
-            attempt.stamp(error)
-            if isinstance(error, Refused):
-                raise as_redis_says_it(error) from None
+        except Refused as error:
+            raise as_redis_says_it(error) from None
+        except rx.RedisError as error:
             if leads_astray(error):
                 await arenew(pipe.connection_pool)
             raise
-        finally:
-            current_attempt.set(outer)
 
 
 class _Connection:
