@@ -65,9 +65,7 @@ def pure_python_parser(session: nox.Session) -> None:
 
 @nox.session(python="3.11")
 def integrations(session: nox.Session) -> None:
-    """rq, Celery, django-redis, Flask-Session, Flask-Limiter, huey, taskiq-redis and arq do real work over ours; and
-    OpenTelemetry sees of it what it sees of redis-py.
-    """
+    """rq, Celery, django-redis and five others do real work over ours; OpenTelemetry sees of it what it should."""
     session.install(".[test]", "rq", "celery", "django-redis", "Flask-Session", "Flask-Limiter", "huey", "taskiq-redis")
     session.install("django", "flask", "gunicorn", "fastapi", "httpx", "uvicorn")  # the services of the how-to pages
     session.install("--no-deps", "arq")  # it asks for redis-py below 6

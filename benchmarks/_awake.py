@@ -35,7 +35,7 @@ def awake() -> Iterator[bool]:
         return
     try:
         for core in os.sched_getaffinity(0):
-            _spinners.append(subprocess.Popen([sys.executable, "-S", "-c", _SPIN, str(core)]))  # noqa: PERF401
+            _spinners.append(subprocess.Popen([sys.executable, "-S", "-c", _SPIN, str(core)]))  # noqa: PERF401 - each is to be ended, also if the next one fails
         yield True
     finally:
         while _spinners:

@@ -64,7 +64,7 @@ class _Client(asyncio.Protocol):
         self._server: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment] # TCP gives this kind
         self._early: list[bytes] = []  # arrived before there was somebody to pass it on to
         self._dialling = asyncio.ensure_future(self._dial())
 

@@ -161,7 +161,7 @@ def _gets(url: str, *, stamped: bool) -> Slice:
     way = lean.exchange_lean if stamped else without_stamps()
 
     def run() -> Sample:
-        surfaces.exchange_lean = way  # type: ignore[assignment]
+        surfaces.exchange_lean = way
         started = time.process_time()
         for _ in itertools.repeat(None, CALLS):
             client.get("k")

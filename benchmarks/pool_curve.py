@@ -50,7 +50,7 @@ def pool_factory(port: int, size: int) -> redis.ConnectionPool:
     options: dict[str, Any] = {"port": port, "max_connections": size, "retry": Retry(NoBackoff(), 0)}
     if not OURS:
         return redis.BlockingConnectionPool(timeout=PATIENCE, **options)
-    from resilient_redis import ResilientConnectionPool  # type: ignore[attr-defined,unused-ignore]
+    from resilient_redis import ResilientConnectionPool
 
     pool: redis.ConnectionPool = ResilientConnectionPool(acquire_timeout=PATIENCE, **options)
     return pool
@@ -62,7 +62,7 @@ def async_pool_factory(port: int, size: int) -> redis.asyncio.ConnectionPool:
     options: dict[str, Any] = {"port": port, "max_connections": size, "retry": retry}
     if not OURS:
         return redis.asyncio.BlockingConnectionPool(timeout=PATIENCE, **options)
-    from resilient_redis.asyncio import ResilientConnectionPool  # type: ignore[attr-defined,unused-ignore]
+    from resilient_redis.asyncio import ResilientConnectionPool
 
     pool: redis.asyncio.ConnectionPool = ResilientConnectionPool(acquire_timeout=PATIENCE, **options)
     return pool

@@ -1,4 +1,4 @@
-"""Thirty-two threads over one shared connection: everybody gets his own reply, and a blocking command holds up nobody.
+"""Thirty-two threads over one shared connection: each gets its own reply, and a blocking command holds up nobody.
 
 Run it: ``python examples/multiplexed_threads.py``. It starts a server of its own unless REDIS_URL names one.
 """

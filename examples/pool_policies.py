@@ -60,7 +60,7 @@ proxy.delay(30)
 try:
     flags.switch_on("search")
 except redis.TimeoutError as error:
-    print("everything hangs: a write has no fallback;", error.delivery)  # type: ignore[attr-defined]
+    print("everything hangs: a write has no fallback;", error.delivery)  # type: ignore[attr-defined] # added to redis-py's own errors
 
 proxy.heal()
 pool.close()

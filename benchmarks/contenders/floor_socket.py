@@ -81,7 +81,7 @@ class _Line(asyncio.Protocol):
         self._waiting: asyncio.Future[Any] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment] # TCP gives this kind
 
     def ask(self) -> asyncio.Future[Any]:
         self._waiting = self._loop.create_future()

@@ -31,8 +31,8 @@ class Interlock(Wrapper):
         builder = Pipeline.builder().fallback(lambda error: default, on=(CircuitOpenError, *DOWN))
         builder = builder.retry(attempts=3, wait=tenacity.wait_random_exponential(0.025, 0.5))
         builder = builder.circuit_breaker(CircuitBreaker(name=f"bench-{next(_numbers)}", config=config))
-        guarded: Any = (builder.timeout(self.timeout) if self.timeout else builder).build()(function)
-        return guarded  # type: ignore[no-any-return]
+        guarded: Function = (builder.timeout(self.timeout) if self.timeout else builder).build()(function)
+        return guarded
 
     def aguard(self, function: Callable[..., Awaitable[Any]], place: Place) -> Function:
         return self.guard(function, place)

@@ -36,7 +36,7 @@ def all_groups() -> list[Group]:
 def run(effort: Effort, keys: Iterable[str] = ()) -> Report:
     """All groups, or those with these keys."""
     try:
-        import pyperf  # noqa: F401
+        import pyperf  # noqa: F401 - is it there?
     except ImportError:
         return Report([Table("Micro benchmarks", ["skipped"], [["pyperf is not installed (pip install pyperf)"]])])
     wanted = list(keys)

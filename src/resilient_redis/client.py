@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from resilient_redis.pool.priority import Priority
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt, no_redis_retries
 from resilient_redis.transport.lean import serves
-from resilient_redis.transport.surfaces import CommandSurface, ReadBackSurface
+from resilient_redis.transport.surfaces import CommandSurface, PubSubSurface, ReadBackSurface
 
 if TYPE_CHECKING:
     from resilient_redis.client_monitor import ResilientMonitor
@@ -98,16 +99,23 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
         self._guard(policies, listeners, clock, commands, owns_pool=owns_pool, strategy=strategy)
         self._prepare()
         if single:
-            # Only now is the pool ready: the one connection must be an observing one. Through redis-py's own
-            # constructor, which sets up what belongs to such a client.
-            closes_pool = self.auto_close_connection_pool
-            super().__init__(
-                connection_pool=self.connection_pool,
-                single_connection_client=True,
-                event_dispatcher=cast(Any, self._event_dispatcher),
-            )
-            self.auto_close_connection_pool = closes_pool
-            keep(self.connection, "client")
+            self._take_connection()
+
+    def _take_connection(self) -> None:
+        """Only now is the pool ready: the one connection must be an observing one. Through redis-py's own constructor,
+        which sets up what belongs to such a client.
+        """
+        closes_pool = self.auto_close_connection_pool
+        begin = functools.partial(
+            super().__init__,
+            connection_pool=self.connection_pool,
+            single_connection_client=True,
+            event_dispatcher=cast(Any, self._event_dispatcher),
+        )
+        surface = PubSubSurface(self._plan.now, is_observed(self.connection_pool.connection_class))
+        call(self._plan, surface, ("CONNECT", begin), {})
+        self.auto_close_connection_pool = closes_pool
+        keep(self.connection, "client")
 
     def _prepare(self) -> None:
         now, observed = self._plan.now, is_observed(self.connection_pool.connection_class)
@@ -258,7 +266,7 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.Redis):
     ) -> Any:
         """As redis-py's, with a `ResilientLock` that finds out what became of a lost reply."""
         if lock_class is None:
-            from resilient_redis.client_lock import ResilientLock as lock_class  # noqa: N813
+            from resilient_redis.client_lock import ResilientLock as lock_class  # noqa: N813 - the parameter has redis-py's name
         return super().lock(name, timeout, sleep, blocking, blocking_timeout, lock_class, *args, **kwargs)
 
     def _get_behind(self, name: Any, behind: list[LeftBehind]) -> Any:

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
+import redis
+import redis.asyncio
+
 from resilient_redis.clock import Clock
 from resilient_redis.durations import Duration
 from resilient_redis.errors import ConfigError
-from resilient_redis.events import Listener
+from resilient_redis.events import Listener, heard_by
 from resilient_redis.pipeline.describe import breakers_of, describe_plan
 from resilient_redis.pipeline.overrides import check_overrides
 from resilient_redis.pipeline.plan import Plan
@@ -51,6 +54,8 @@ class ResilientClient:
         strategy: Any = None,
     ) -> PoolState:
         """Find the plan of this client; called at the end of the constructors."""
+        if not owns_pool:
+            _check_pool(self, self.connection_pool)
         state = adopt(self.connection_pool, clock)
         state.choose(strategy, self.connection_pool)
         rules = None if commands is None else parse_commands(commands)
@@ -65,7 +70,7 @@ class ResilientClient:
             chosen = rules.fit(chosen)
         if owns_pool and state.policies is None:
             state.policies = chosen
-        for listener in listeners:
+        for listener in heard_by(listeners):
             state.store.runtime.events.add(listener)
         self._plan = state.store.plan(chosen)
         return state
@@ -148,6 +153,7 @@ class ResilientClient:
         return made
 
     def _begin_watch(self, file: Any, interval: float) -> Any:
+        """A thread or a task: each client's own."""
         raise NotImplementedError
 
     def _end_watch(self) -> None:
@@ -193,7 +199,7 @@ class ResilientClient:
         return given if given is not None else self.connection_pool.connection_kwargs.get("retry")
 
     def _prepare(self) -> None:
-        """Take over what depends on the plan."""
+        """Take over what depends on the plan: each client's own."""
         raise NotImplementedError
 
     def add_listener(self, listener: Listener) -> None:
@@ -217,7 +223,8 @@ class ResilientClient:
 
         Args:
             timeout: seconds for every `Timeout` of the stack instead of its own.
-            deadline: seconds from each call's start to its end, whatever the policies say; it only shortens.
+            deadline: seconds from each call's start to its end, whatever the policies say, a blocking command's own
+                time included; it only shortens.
             attempts: for every `Retry` instead of its own; 1 turns repeating off.
             more: ``fallback=value``: what `Fallback` answers; ``repeat="never"``: up to which class a command may be
                 repeated after a lost reply (see `Retry`); ``commands={"MYMOD.INCR": "accumulating"}``: what commands
@@ -293,6 +300,20 @@ def _where(pool: Any) -> str:
 
 def _seconds(value: Any) -> str:
     return "redis-py's default" if value is None else f"{value:g} s"
+
+
+def _check_pool(client: Any, pool: Any) -> None:
+    """Threads and asyncio have pools of their own, and the wrong one fails at the first command, in riddles."""
+    wrong: type = redis.asyncio.ConnectionPool
+    side, module = "asyncio", "resilient_redis"
+    if isinstance(client, redis.asyncio.Redis):
+        side, module, wrong = "threads", "resilient_redis.asyncio", redis.ConnectionPool
+    if isinstance(pool, wrong):
+        raise ConfigError(
+            f"connection_pool: a {type(pool).__name__} for {side} cannot serve this client; give a "
+            f"{module}.ResilientConnectionPool",
+            field="connection_pool",
+        )
 
 
 def _given_policies(state: PoolState, policies: Sequence[Policy]) -> tuple[Policy, ...]:

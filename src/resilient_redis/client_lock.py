@@ -45,26 +45,36 @@ class ResilientLock(redis.lock.Lock):
 
     def _try_to_acquire(self, token: Any) -> bool:
         try:
-            return bool(super().do_acquire(token))
+            return self._set(token)
         except RedisError as error:
             if not is_open_question(error):
                 raise
             held = self._look(error, token)
-            return bool(super().do_acquire(token)) if held is None else is_token(held, token)
+            return self._set(token) if held is None else is_token(held, token)
+
+    def _set(self, token: Any) -> bool:
+        client: Any = self.redis
+        with client.overrides(repeat="never"):  # whatever its `Retry` allows: a second run finds our own token
+            return bool(super().do_acquire(token))
 
     def do_release(self, expected_token: Any) -> None:
         """Delete the key if it still holds our token; a lost reply is looked into."""
         try:
-            super().do_release(expected_token)
+            self._delete(expected_token)
         except LockNotOwnedError:
             raise
         except RedisError as error:
             if not is_open_question(error):
                 raise
             if is_token(self._look(error, None), expected_token):
-                super().do_release(expected_token)
+                self._delete(expected_token)
             elif time.monotonic() >= getattr(self.local, "surely_until", 0.0):
                 raise  # gone, but by whom? It may have run out before
+
+    def _delete(self, token: Any) -> None:
+        client: Any = self.redis
+        with client.overrides(repeat="never"):  # a second run finds nothing to delete
+            super().do_release(token)
 
     def _look(self, error: RedisError, token: Any) -> Any:
         """What the key holds, once nothing more of the lost request can arrive; or now, if it is ``token``."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _PLAIN = (str, bytes, int, float, bool, type(None), tuple, list, dict)
 """Types of connection arguments that can be compared; redis-py puts objects of its own beside them."""
 
+_ABSENT = object()
+
 
 @dataclass(eq=False)
 class Origin:
@@ -168,13 +170,13 @@ class _Draft:
         before, after = self._before.connection_pool, self._after.connection_pool
         fresh = dict(pool.connection_kwargs)
         for name in (before.connection_kwargs.keys() | after.connection_kwargs.keys()) - set(FIXED_OPTIONS):
-            old, new = before.connection_kwargs.get(name), after.connection_kwargs.get(name)
-            if old == new or not (isinstance(old, _PLAIN) and isinstance(new, _PLAIN)):
-                continue
-            if name in after.connection_kwargs:
-                fresh[name] = new
-            else:
+            # What is not there has a default of its own, which None need not be.
+            old = before.connection_kwargs.get(name, _ABSENT)
+            new = after.connection_kwargs.get(name, _ABSENT)
+            if new is _ABSENT:
                 fresh.pop(name, None)
+            elif old != new and isinstance(new, _PLAIN):
+                fresh[name] = new
         other_class = before.connection_class is not after.connection_class
         if fresh == pool.connection_kwargs and not other_class:
             return

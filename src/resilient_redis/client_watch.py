@@ -16,16 +16,20 @@ from resilient_redis.errors import ConfigError
 USUAL = 1.0
 """Seconds between two looks: one ``stat`` costs microseconds, and nobody waits longer for a change to show."""
 
-Signature = tuple[int, int, int, int] | None
+Signature = tuple[int, ...] | None
 
 
 def signature(path: Any) -> Signature:
-    """What changes whenever the file does, links and replacements included; ``None``: it is not there."""
+    """What changes whenever the file does, links and replacements included; ``None``: it is not there.
+
+    The time of the last change of its entry is in it too: ``cp -p`` and ``rsync`` keep the other one, and that one
+    tells nothing of rights.
+    """
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def interval_of(watch: Any, source: Any) -> float | None:

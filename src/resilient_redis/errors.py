@@ -24,7 +24,15 @@ from resilient_redis.calls import Kind
 
 
 class ResilienceError(redis.exceptions.RedisError):
-    """Base of every error that is this library's own decision."""
+    """Base of every error that is this library's own decision; what a server or a network did is redis-py's.
+
+    >>> from resilient_redis import Timeout
+    >>> try:
+    ...     Timeout("250")
+    ... except ResilienceError as error:
+    ...     print(error)
+    Timeout.seconds: '250' has no unit; write "250s" or "250ms"
+    """
 
 
 class RejectedError(ResilienceError):
@@ -33,6 +41,12 @@ class RejectedError(ResilienceError):
     Attributes:
         retry_after: seconds after which another try makes sense; ``None`` when unknown.
         delivery: always ``"not_sent"``.
+
+    A policy of your own refuses with it, or with a subclass.
+
+    >>> error = RejectedError("quota: no calls left; not sent", retry_after=2)
+    >>> print(error, "-", error.delivery)
+    quota: no calls left; not sent (retry after 2 s) - not_sent
     """
 
     kind: ClassVar[Kind] = Kind.REJECTED
@@ -65,13 +79,32 @@ class CircuitOpenError(RejectedError, pybreaker.CircuitBreakerError, redis.excep
     """The circuit breaker is open: the server is not asked.
 
     Caught by ``except redis.ConnectionError`` and by ``except pybreaker.CircuitBreakerError`` too.
+
+    >>> import redis
+    >>> from resilient_redis import CircuitBreaker, ResilientRedis
+    >>> r = ResilientRedis(policies=[CircuitBreaker()])
+    >>> r.breakers["circuit_breaker"].isolate()
+    >>> try:
+    ...     r.get("greeting")
+    ... except redis.ConnectionError as error:
+    ...     print(type(error).__name__, error.delivery)
+    CircuitOpenError not_sent
     """
 
     kind: ClassVar[Kind] = Kind.CIRCUIT_OPEN
 
 
 class BulkheadFullError(RejectedError, redis.exceptions.ConnectionError):
-    """As many calls as the bulkhead admits are under way, and its queue is full or the wait was too long."""
+    """As many calls as the bulkhead admits are under way, and its queue is full or the wait was too long.
+
+    >>> from resilient_redis import Bulkhead, ResiliencePipeline
+    >>> narrow = ResiliencePipeline([Bulkhead(1)])
+    >>> try:
+    ...     narrow.call(narrow.call, len, "the second one inside the first")
+    ... except BulkheadFullError as error:
+    ...     print(error)
+    bulkhead: 1 of 1 calls under way, 0 waiting; not sent
+    """
 
     kind: ClassVar[Kind] = Kind.BULKHEAD_FULL
 
@@ -80,19 +113,55 @@ class PoolTimeoutError(RejectedError, redis.exceptions.MaxConnectionsError):
     """No connection came free in time. The message has the pool's numbers.
 
     Caught by ``except redis.ConnectionError`` too, as what redis-py's pools raise is.
+
+    >>> from resilient_redis import ResilientConnectionPool
+    >>> from resilient_redis.testing import EmbeddedServer
+    >>> with EmbeddedServer.start() as server:
+    ...     pool = ResilientConnectionPool.from_url(server.url, max_connections=1)
+    ...     with pool.lease():
+    ...         try:
+    ...             pool.acquire(timeout="10ms")
+    ...         except PoolTimeoutError as error:
+    ...             print(error.delivery)
+    ...     _ = pool.close()
+    not_sent
     """
 
     kind: ClassVar[Kind] = Kind.POOL_EXHAUSTED
 
 
 class PoolSaturatedError(RejectedError, redis.exceptions.MaxConnectionsError):
-    """As many borrowers as ``max_waiting`` allows wait already."""
+    """As many borrowers as ``max_waiting`` allows wait already.
+
+    >>> from resilient_redis import ResilientConnectionPool
+    >>> from resilient_redis.testing import EmbeddedServer
+    >>> with EmbeddedServer.start() as server:
+    ...     pool = ResilientConnectionPool.from_url(server.url, max_connections=1, max_waiting=0)
+    ...     with pool.lease():
+    ...         try:
+    ...             pool.acquire()
+    ...         except PoolSaturatedError as error:
+    ...             print(error.delivery)
+    ...     _ = pool.close()
+    not_sent
+    """
 
     kind: ClassVar[Kind] = Kind.POOL_EXHAUSTED
 
 
 class PoolClosedError(RejectedError, redis.exceptions.ConnectionError):
-    """The pool is draining or closed; it stays so."""
+    """The pool is draining or closed; it stays so.
+
+    >>> from resilient_redis import ResilientConnectionPool
+    >>> pool = ResilientConnectionPool()
+    >>> pool.close()
+    True
+    >>> try:
+    ...     pool.acquire()
+    ... except PoolClosedError as error:
+    ...     print(error.delivery)
+    not_sent
+    """
 
     kind: ClassVar[Kind] = Kind.POOL_CLOSED
 
@@ -128,6 +197,19 @@ class PoolReturnError(ResilienceError, KeyError):
     """A connection was given back that is not lent: twice, or to another pool. Nothing else came of it.
 
     A ``KeyError`` too, as redis-py's asyncio pool raises.
+
+    >>> from resilient_redis import ResilientConnectionPool
+    >>> from resilient_redis.testing import EmbeddedServer
+    >>> with EmbeddedServer.start() as server:
+    ...     pool = ResilientConnectionPool.from_url(server.url)
+    ...     connection = pool.acquire()
+    ...     pool.release(connection)
+    ...     try:
+    ...         pool.release(connection)
+    ...     except PoolReturnError as error:
+    ...         print(error)
+    ...     _ = pool.close()
+    pool '...': this connection is not lent; it was given back before, or belongs to another pool
     """
 
     def __str__(self) -> str:
@@ -139,6 +221,14 @@ class CallTimeoutError(ResilienceError, redis.exceptions.TimeoutError, builtins.
     """A guarded coroutine did not end before its deadline, and was cancelled.
 
     A Redis command that is out of time leaves as ``redis.TimeoutError`` instead.
+
+    >>> import asyncio
+    >>> from resilient_redis import ResiliencePipeline, Timeout
+    >>> try:
+    ...     asyncio.run(ResiliencePipeline([Timeout("1ms")]).acall(asyncio.sleep, 60))
+    ... except CallTimeoutError as error:
+    ...     print(error)
+    sleep did not end within 0.001 s and was cancelled
     """
 
 
@@ -148,6 +238,13 @@ class ConfigError(ResilienceError, ValueError):
     Attributes:
         field: the field or key path, such as ``profiles.base.policies[1].attempts``; ``""`` when it is the whole.
         problems: every message, when several things are wrong at once.
+
+    >>> from resilient_redis.config import load_config
+    >>> try:
+    ...     load_config({"policies": [{"type": "retry", "attempts": 0}]}, environ={})
+    ... except ConfigError as error:
+    ...     print(*error.problems)
+    config: policies[0].attempts: 0 is out of range; give 1 or more; 1 turns repeating off
     """
 
     def __init__(self, message: str, *, field: str = "", problems: tuple[str, ...] = ()) -> None:
@@ -170,6 +267,14 @@ class PipelineOrderWarning(UserWarning):
         code: a stable code such as ``RR101``, for ``warnings.filterwarnings(message="RR101")``.
         reason: what happens as it stands.
         remedy: what to write instead.
+
+    >>> import warnings
+    >>> from resilient_redis import Fallback, ResilientRedis, Retry
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     _ = ResilientRedis(policies=[Retry(), Fallback(None)])
+    >>> caught[0].message.code
+    'RR101'
     """
 
     def __init__(self, code: str, reason: str, remedy: str) -> None:

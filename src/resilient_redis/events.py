@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from resilient_redis.errors import ConfigError
+
 if TYPE_CHECKING:
     from resilient_redis.event_types import (
         AttemptFailed,
@@ -74,8 +76,32 @@ Listener = Callable[[Event], None]
 logged once and never reaches the call."""
 
 
+def heard_by(listeners: Iterable[Listener]) -> tuple[Listener, ...]:
+    """What was given as ``listeners=``, looked at now: an event may be long in coming.
+
+    Raises:
+        ConfigError: it is no list, or something in it cannot be called.
+    """
+    if not isinstance(listeners, Iterable):
+        raise ConfigError(f"listeners: {_shown(listeners)} is no list; write listeners=[...]", field="listeners")
+    found = tuple(listeners)
+    for listener in found:
+        if not callable(listener):
+            raise ConfigError(
+                f"listeners: {_shown(listener)} cannot be called; give functions that take an event", field="listeners"
+            )
+    return found
+
+
+def _shown(value: object) -> str:
+    return getattr(value, "__qualname__", None) or f"a value of type {type(value).__name__}"
+
+
 class Events:
     """Hands events to listeners. Adding and removing is safe from any thread at any time.
+
+    Raises:
+        ConfigError: a listener cannot be called.
 
     >>> from resilient_redis.events import FallbackUsed
     >>> seen = []
@@ -86,7 +112,7 @@ class Events:
     """
 
     def __init__(self, listeners: Iterable[Listener] = ()) -> None:
-        self._listeners: tuple[Listener, ...] = tuple(listeners)
+        self._listeners: tuple[Listener, ...] = heard_by(listeners)
         self._broken: set[int] = set()
         self.heard = bool(self._listeners)
         """Is anybody listening? Checked before an event is built."""
@@ -98,6 +124,7 @@ class Events:
 
         Django builds a client per call, each with the same listeners.
         """
+        heard_by([listener])
         _import_events()
         if listener not in self._listeners:
             self._listeners = (*self._listeners, listener)
@@ -129,7 +156,7 @@ class Events:
 
 def _import_events() -> None:
     """Before anything happens: in an outage there may be no descriptor left to read a file with."""
-    from resilient_redis import event_types  # noqa: F401
+    from resilient_redis import event_types  # noqa: F401 - for its effect: it is loaded
 
 
 def __getattr__(name: str) -> Any:

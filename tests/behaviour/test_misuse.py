@@ -7,8 +7,19 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import redis
+import redis.asyncio
 
-from resilient_redis import ConfigError, Fallback, ResiliencePipeline, Timeout, fallback
+import resilient_redis.asyncio
+from resilient_redis import (
+    ConfigError,
+    Fallback,
+    ResiliencePipeline,
+    ResilientConnectionPool,
+    ResilientRedis,
+    Timeout,
+    fallback,
+)
 from resilient_redis.testing.clock import FakeClock
 
 
@@ -46,3 +57,17 @@ def test_a_dropped_pipeline_is_not_kept_alive_by_its_last_call() -> None:
     del pipeline
     gc.collect()
     assert plan() is None
+
+
+@pytest.mark.parametrize("pool", [redis.asyncio.ConnectionPool, resilient_redis.asyncio.ResilientConnectionPool])
+def test_a_pool_for_asyncio_cannot_serve_threads(pool: type) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^connection_pool: .* for asyncio .* resilient_redis\.ResilientConnectionPool$"
+    ):
+        ResilientRedis(connection_pool=pool())
+
+
+@pytest.mark.parametrize("pool", [redis.ConnectionPool, ResilientConnectionPool])
+def test_a_pool_for_threads_cannot_serve_asyncio(pool: type) -> None:
+    with pytest.raises(ConfigError, match=r"^connection_pool: .* for threads .* resilient_redis\.asyncio\."):
+        resilient_redis.asyncio.ResilientRedis(connection_pool=pool())

@@ -81,7 +81,7 @@ def test_the_other_texts_of_redis_py_are_still_its_own() -> None:
 def test_each_number_is_one_of_the_stats() -> None:
     names = set(quotes("Numbers"))
     causes = {"eof", "lost", "unread", "multi", "watch", "subscribed", "validation", "idle", "lifetime", "drain"}
-    causes |= {"resize"}
+    causes |= {"resize", "db"}
     assert {name for name in names if not (hasattr(PoolStats, name) or hasattr(LineStats, name))} == causes
     assert all(said(cause, ROOT / "src" / "resilient_redis") for cause in causes)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from both_sides import SIDES, Side
+from late_relay import LateRelay
 
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 
@@ -72,3 +75,19 @@ def durable_proxy(durable_server: EmbeddedServer) -> Iterator[FaultProxy]:
     """A proxy before it."""
     with FaultProxy(durable_server.host, durable_server.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
+    """redis-py's own client, past any proxy; a limit of memory that a test sets is lifted at the end."""
+    with redis.Redis(host=server.host, port=server.port) as client:
+        yield client
+        with contextlib.suppress(redis.RedisError):
+            client.config_set("maxmemory", 0)
+
+
+@pytest.fixture
+def relay(server: EmbeddedServer) -> Iterator[LateRelay]:
+    """Before the server; it keeps back what it is told to."""
+    with LateRelay(server.port, seed=0) as relay:
+        yield relay

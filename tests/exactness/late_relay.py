@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
-import threading
-from typing import Self
+
+from relay_thread import RelayThread
 
 _AT_ONCE = (b"HELLO", b"SETINFO", b"SELECT", b"AUTH", b"KILL", b"LIST")
 """What sets connections up or ends them: held back, it would only make all of it slower."""
 
 
-class LateRelay:
+class LateRelay(RelayThread):
     """``with LateRelay(port, seed=1) as relay``: connect to ``relay.url``.
 
     Args:
@@ -28,17 +27,13 @@ class LateRelay:
     """
 
     def __init__(self, port: int, *, seed: int, share: float = 0.0, seconds: float = 0.3, resets: float = 0.0) -> None:
+        super().__init__(seed=seed)
         self._target = port
-        self._chance = random.Random(seed)
         self._share, self._seconds, self._resets = share, seconds, resets
-        self._loop = asyncio.SelectorEventLoop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.held = 0
         """Requests kept back so far."""
         self.orphans = 0
         """Those of them that went on to the server after their client had gone."""
-        self.port = 0
         self._next: list[float] = []
 
     def hold_next(self, seconds: float) -> None:
@@ -49,40 +44,11 @@ class LateRelay:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(5)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
-
-    async def _listen(self) -> asyncio.Server:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
-    async def _close(self) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)
         replies = asyncio.create_task(self._pass_replies(up_reader, writer))
         try:
             await self._pass_requests(reader, up_writer, writer, replies)
-        except (OSError, asyncio.CancelledError):
-            pass  # cancelled only at the end; before 3.12 a cancelled handler is told as a bug
         finally:
             replies.cancel()
             up_writer.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,17 +10,11 @@ from both_sides import Side
 from redis.backoff import NoBackoff
 
 from resilient_redis import Retry
-from resilient_redis.testing import EmbeddedServer, FaultProxy
+from resilient_redis.testing import FaultProxy
 
 pytestmark = pytest.mark.server
 
 THRICE = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01, retry_rejected=True)]
-
-
-@pytest.fixture
-def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    with redis.Redis(host=server.host, port=server.port) as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,13 +32,6 @@ def earlier(request: pytest.FixtureRequest) -> Exception:
     error: Any = request.param
     error.delivery = "not_sent"
     return error
-
-
-@pytest.fixture
-def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    with redis.Redis(host=server.host, port=server.port) as client:
-        yield client
-        client.config_set("maxmemory", 0)
 
 
 @pytest.mark.parametrize("fault", ["half_reply", "cut_after_request"])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,21 +22,6 @@ THRICE = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01), Timeout(2)]
 HASTY = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01), Timeout(0.15)]
 LATE = 0.6
 """Seconds after which an original arrives: long after its caller has given it up."""
-
-
-@pytest.fixture
-def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    """redis-py's own, past any proxy."""
-    with redis.Redis(host=server.host, port=server.port) as client:
-        yield client
-        with contextlib.suppress(redis.RedisError):
-            client.config_set("maxmemory", 0)
-
-
-@pytest.fixture
-def relay(server: EmbeddedServer) -> Iterator[LateRelay]:
-    with LateRelay(server.port, seed=0) as relay:
-        yield relay
 
 
 async def error_of(side: Side, function: Any, *args: Any, **options: Any) -> Any:

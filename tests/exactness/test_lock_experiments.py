@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 from both_sides import Side
 from late_relay import LateRelay
 
 from resilient_redis import Retry, Timeout
-from resilient_redis.testing import EmbeddedServer, FaultProxy
+from resilient_redis.testing import FaultProxy
 
 pytestmark = pytest.mark.server
 
@@ -18,19 +16,6 @@ THRICE = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01), Timeout(2)]
 HASTY = [Retry(attempts=3, wait_initial=0.005, wait_max=0.01), Timeout(0.15)]
 LATE = 0.6
 """Seconds after which an original arrives: long after its caller has given it up."""
-
-
-@pytest.fixture
-def straight(server: EmbeddedServer) -> Iterator[redis.Redis]:
-    """redis-py's own, past any proxy."""
-    with redis.Redis(host=server.host, port=server.port) as client:
-        yield client
-
-
-@pytest.fixture
-def relay(server: EmbeddedServer) -> Iterator[LateRelay]:
-    with LateRelay(server.port, seed=0) as relay:
-        yield relay
 
 
 @pytest.mark.parametrize("fault", ["cut_after_request", "half_reply"])

@@ -63,6 +63,7 @@ class Shell:
         self.closing: list[Slot] = []
         self.old: dict[Slot, str] = {}  # of an earlier generation, and why
         self.dialled_at: dict[Slot, float] = {}
+        self.ends_at: dict[Slot, float] = {}
         self.lent_at: dict[Slot, list[float]] = defaultdict(list)
         self.bound = self.ledger.most
         self.failing = False
@@ -155,8 +156,7 @@ class Shell:
         assert slot not in self.out(), "lent twice"
         assert self.ledger.leased[slot.connection] is slot
         assert slot not in self.old, "a connection of an old generation is lent"
-        life = self.options.max_lifetime
-        assert life is None or self.now < self.dialled_at[slot] + life  # type: ignore[operator]
+        assert self.now < self.ends_at[slot]
         assert slot.since == self.now
         self.lent_at[slot].append(self.now)
         self.numbers["borrows"] += 1
@@ -224,10 +224,10 @@ class Shell:
             self.step(ledger.settle)
         assert not too_many or slot in self.closing, "the pool was made smaller, and does not get smaller"
 
-    def shut(self, slot: Slot, cause: str) -> None:
+    def shut(self, slot: Slot, cause: str, *, looked_at: bool = False) -> None:
         """A lent connection is of no more use; if it had ended before its first use, its dial was no success."""
         lent_at = self.lent_at[slot]
-        if cause == "eof" and len(lent_at) == 1 and lent_at[0] - self.dialled_at[slot] < FRESH:
+        if cause == "eof" and not looked_at and len(lent_at) == 1 and lent_at[0] - self.dialled_at[slot] < FRESH:
             self.failing = self.failing or self.failed_of_late
             self.note_failure(slot)
         self.step(self.ledger.discard, slot, cause)
@@ -262,6 +262,8 @@ class Shell:
         self.numbers["dials"] += 1
         self.numbers["dial_seconds"] += self.now - slot.began
         self.dialled_at[slot] = self.now
+        life = self.options.max_lifetime
+        self.ends_at[slot] = self.now + (float("inf") if life is None else float(life))  # type: ignore[arg-type]
         if owner is None:
             self.step(self.ledger.dialled, slot, object())
             return
@@ -294,6 +296,28 @@ class Shell:
         assert slot.state is State.GONE
         if owner is not None:
             self.leave(owner)
+
+    def let_go(self, slot: Slot) -> None:
+        """Nobody will dial for this plan of nobody's in particular."""
+        self.spares.remove(slot)
+        self.step(self.ledger.dial_abandoned, slot)
+        assert slot.state is State.GONE
+
+    def forget_lent(self) -> None:
+        """A new generation; what is lent never comes back, or as a stranger."""
+        ledger = self.ledger
+        forgotten = {slot for slot in self.out() if slot not in self.looked_at}
+        for borrower in [b for b in self.borrowers if b.state == "granted"]:
+            self.done(borrower)
+        self.leases.clear()
+        self.old |= dict.fromkeys(ledger.slots - set(ledger.reserved) - forgotten, "drain")
+
+        def reset(now: float) -> Todo:
+            assert ledger.forget_lent() == len(forgotten)
+            return ledger.drain(now)
+
+        self.step(reset)
+        assert all(slot.state is State.GONE for slot in forgotten)
 
     # When all that is under way has ended, nobody waits
 

@@ -7,6 +7,7 @@ What is checked after each event stands in `pool_shell` (the other side's books)
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -123,6 +124,12 @@ class Threads(Shell, RuleBasedStateMachine):
         plans = [slot for slot in self.plans() if slot.state is State.RESERVED and slot.start <= self.now]
         self.ledger.postpone(data.draw(st.sampled_from(plans)), self.now + 0.05)
 
+    @precondition(lambda self: self.spares)
+    @rule(data=st.data())
+    def give_up_a_plan(self, data: st.DataObject) -> None:
+        """A warm-up is interrupted, or the task that is to dial is cancelled, or a budget allows nothing."""
+        self.let_go(data.draw(st.sampled_from(self.spares)))
+
     @precondition(lambda self: self.dials)
     @rule(
         data=st.data(),
@@ -153,7 +160,7 @@ class Threads(Shell, RuleBasedStateMachine):
             self.step(self.ledger.check_in, slot)
             assert slot.since == since or slot.state is State.LEASED
         else:
-            self.shut(slot, "eof")
+            self.shut(slot, "eof", looked_at=True)
 
     @precondition(lambda self: self.closing)
     @rule(data=st.data())
@@ -192,6 +199,36 @@ class Threads(Shell, RuleBasedStateMachine):
         assert self.ledger.generation == generation + 1
         assert not self.ledger.idle
         assert self.ledger.resting is (cause == "disconnect")
+
+    @rule()
+    def moved(self) -> None:
+        """The master is elsewhere, as one of the dials has found out."""
+        dialling, resting = set(self.ledger.dialling), self.ledger.resting
+        self.old |= dict.fromkeys(self.ledger.slots - set(self.ledger.reserved) - dialling, "moving")
+        self.step(self.ledger.drain, cause="moving", dialling=False)
+        assert not self.ledger.idle
+        assert self.ledger.dialling == dialling
+        assert not self.ledger.resting or resting
+
+    @rule(one_in_five=st.integers(0, 4))
+    def reset(self, one_in_five: int) -> None:
+        if one_in_five == 0:
+            self.forget_lent()
+            assert not self.leases
+            assert not self.ledger.idle
+
+    @rule(
+        max_waiting=st.sampled_from([None, 1, 0]),
+        max_dials=st.integers(1, 3),
+        max_lifetime=st.sampled_from([None, 4.0, 60.0]),
+        idle_timeout=st.sampled_from([None, 0.0, 2.0]),
+    )
+    def change(self, **options: Any) -> None:
+        """Other habits; those that wait already may be more than may wait from now on."""
+        begun = len(self.ledger.reserved) + len(self.ledger.dialling)
+        options["max_dials"] = max(options["max_dials"], begun)
+        self.options = self.ledger._options = replace(self.options, **options)
+        self.step(lambda now: self.ledger.resize(self.ledger.most, self.ledger.least, now))
 
     @precondition(lambda self: self.arrivals > 5)
     @rule(one_in_five=st.integers(0, 4))

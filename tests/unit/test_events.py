@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+import resilient_redis.asyncio
+from resilient_redis import ConfigError, ResiliencePipeline, ResilientRedis, fallback
 from resilient_redis import events as module
 from resilient_redis.events import CircuitChanged, Event, Events, FallbackUsed
 
@@ -117,3 +119,29 @@ def test_events_are_immutable_and_hold_no_arguments(event: Any) -> None:
 
 def test_all_events_are_looked_at() -> None:
     assert len(EVENTS) >= 13
+
+
+# --- who may listen -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listeners", "told"), [(print, "print is no list"), ([5], "type int cannot be called"), (None, "is no list")]
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda listeners: ResilientRedis(listeners=listeners),
+        lambda listeners: resilient_redis.asyncio.ResilientRedis(listeners=listeners),
+        lambda listeners: ResiliencePipeline([], listeners=listeners),
+        lambda listeners: fallback([], listeners=listeners),
+    ],
+    ids=["client", "asyncio", "pipeline", "decorator"],
+)
+def test_who_cannot_be_called_is_refused_at_once_and_not_in_the_outage(make: Any, listeners: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=f"^listeners: .*{told}"):
+        make(listeners)
+
+
+def test_one_that_is_added_later_is_looked_at_too() -> None:
+    with pytest.raises(ConfigError, match=r"^listeners: .* cannot be called"):
+        ResilientRedis().add_listener(5)  # type: ignore[arg-type]

@@ -37,8 +37,11 @@ def own_functions(cls: type[Any]) -> dict[str, Any]:
     return found
 
 
-# Where redis-py's two faces differ: what ends a PubSub, and the asyncio one's `connect`.
-ONE_SIDED = {"ResilientPubSub": {"reset", "aclose", "connect"}, "ResilientRedis": {"close", "aclose", "initialize"}}
+# Where redis-py's two faces differ: what ends a PubSub, and the asyncio one's `connect`; and only a task is cancelled.
+ONE_SIDED = {
+    "ResilientPubSub": {"reset", "aclose", "connect"},
+    "ResilientRedis": {"close", "aclose", "initialize", "__aexit__"},
+}
 
 
 # redis.asyncio's own names two more arguments by position (see `tests/drop_in/test_from_url.py`).

@@ -20,11 +20,12 @@ from resilient_redis.client_modules import GuardedModules
 from resilient_redis.clock import Clock
 from resilient_redis.commands.traits import BLOCKING, blocking_time
 from resilient_redis.connections.aio_observed import is_observed
+from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.connections.kept import keep, let_go
 from resilient_redis.durations import Duration
 from resilient_redis.events import Listener
 from resilient_redis.pipeline.async_driver import acall, drive
-from resilient_redis.pipeline.scope import active_scope
+from resilient_redis.pipeline.scope import get_scope
 from resilient_redis.pipeline.tuning import Commands
 from resilient_redis.policies.base import Policy
 from resilient_redis.pool import fork
@@ -32,7 +33,7 @@ from resilient_redis.pool.adoption import aio_leased, is_ours, make_resilient, s
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
 from resilient_redis.pool.priority import Priority
 from resilient_redis.transport.adopt import adopt, no_async_redis_retries
-from resilient_redis.transport.aio_surfaces import CommandSurface, ReadBackSurface
+from resilient_redis.transport.aio_surfaces import CommandSurface, PubSubSurface, ReadBackSurface
 from resilient_redis.transport.lean import serves
 
 if TYPE_CHECKING:
@@ -115,6 +116,10 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
                 self._commands = self._shared.commands(self._commands, now)
         fork.renew(self, _single_conn_lock=asyncio.Lock, _usage_lock=asyncio.Lock)
 
+    async def _take_connection(self) -> None:
+        surface = PubSubSurface(self._plan.now, is_observed(self.connection_pool.connection_class))
+        await acall(self._plan, surface, ("CONNECT", super().initialize), {})
+
     @classmethod
     def from_url(
         cls,
@@ -184,11 +189,24 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
                 let_go(connection)
 
     async def initialize(self) -> Self:
-        """As redis-py's: a single-connection client takes its connection."""
-        await super().initialize()
+        """As redis-py's: a single-connection client takes its connection, through the policies."""
+        if not self.single_connection_client or self.connection is not None or current_attempt.get() is not None:
+            await super().initialize()  # nothing to take; or as a part of its first command
+        else:
+            await self._take_connection()
         if self.single_connection_client:
             keep(self.connection, "client")
         return self
+
+    async def __aexit__(self, *args: object) -> None:
+        """As redis-py's, but a cancel in its midst never keeps it from giving the connection back."""
+
+        async def leave() -> None:
+            count_down = getattr(self, "_decrement_usage", None)  # from redis-py 7 on
+            if count_down is None or await count_down() == 0:
+                await self.aclose()
+
+        await asyncio.shield(leave())
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """As redis-py's: give back what this client holds, and close the connections of a pool of its own.
@@ -217,12 +235,13 @@ class ResilientRedis(ResilientClient, GuardedModules, redis.asyncio.Redis):  # t
         if (
             quiet is None
             or allowance
-            or active_scope.get() is not None
+            or get_scope() is not None
             or quiet.layer.calm is not quiet.token
             or (quiet.several and not quiet.holds())
         ):
             return await acall(plan, surface, whole, options, allowance)
-        started = plan.now()
+        now = plan.now
+        started = now()
         try:
             value = await surface.run(whole, options, started + quiet.timeout)
         except Exception as error:  # noqa: BLE001 - every failure is classified

@@ -48,26 +48,36 @@ class ResilientLock(redis.asyncio.lock.Lock):
 
     async def _try_to_acquire(self, token: Any) -> bool:
         try:
-            return bool(await super().do_acquire(token))
+            return await self._set(token)
         except RedisError as error:
             if not is_open_question(error):
                 raise
             held = await self._look(error, token)
-            return bool(await super().do_acquire(token)) if held is None else is_token(held, token)
+            return await self._set(token) if held is None else is_token(held, token)
+
+    async def _set(self, token: Any) -> bool:
+        client: Any = self.redis
+        with client.overrides(repeat="never"):  # whatever its `Retry` allows: a second run finds our own token
+            return bool(await super().do_acquire(token))
 
     async def do_release(self, expected_token: Any) -> None:
         """Delete the key if it still holds our token; a lost reply is looked into."""
         try:
-            await super().do_release(expected_token)
+            await self._delete(expected_token)
         except LockNotOwnedError:
             raise
         except RedisError as error:
             if not is_open_question(error):
                 raise
             if is_token(await self._look(error, None), expected_token):
-                await super().do_release(expected_token)
+                await self._delete(expected_token)
             elif time.monotonic() >= getattr(self.local, "surely_until", 0.0):
                 raise  # gone, but by whom? It may have run out before
+
+    async def _delete(self, token: Any) -> None:
+        client: Any = self.redis
+        with client.overrides(repeat="never"):  # a second run finds nothing to delete
+            await super().do_release(token)
 
     async def _look(self, error: RedisError, token: Any) -> Any:
         """What the key holds, once nothing more of the lost request can arrive; or now, if it is ``token``."""

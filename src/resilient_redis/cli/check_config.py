@@ -7,10 +7,9 @@ from typing import Any
 from resilient_redis.cli.check_json import file_data
 from resilient_redis.cli.check_results import check_file, exit_code
 from resilient_redis.cli.check_text import file_lines
-from resilient_redis.cli.common import add_output_options
+from resilient_redis.cli.common import add_output_options, check_url
 from resilient_redis.cli.output import Output
 from resilient_redis.cli.parsing import Parser, UsageError
-from resilient_redis.config.urls import url_problem
 
 _EPILOG = """\
 Without --profile the top level and every profile are looked at. Variables of
@@ -48,9 +47,7 @@ def run(arguments: Any) -> int:
     names = [*arguments.files, *([arguments.config] if arguments.config else [])]
     if not names:
         raise UsageError("which file? write: resilient-redis check-config redis.toml")
-    problem = None if arguments.url is None else url_problem(arguments.url)
-    if problem is not None:
-        raise UsageError(f"--url: {problem}")
+    check_url(arguments.url)
     files = [check_file(name, arguments.profile, arguments.url) for name in names]
     code = exit_code(files, strict=arguments.strict)
     out = Output.of(arguments)

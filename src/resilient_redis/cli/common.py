@@ -26,7 +26,7 @@ from resilient_redis.cli.parsing import Parser, UsageError, meant
 from resilient_redis.config import ResilienceConfig, load_config
 from resilient_redis.config.options import option_names
 from resilient_redis.config.problems import mask_text
-from resilient_redis.config.urls import url_problem
+from resilient_redis.config.url_query import url_problems, without_tls
 from resilient_redis.errors import ConfigError
 from resilient_redis.pipeline.classify import advice_for
 from resilient_redis.pool.options import POOL_FIELDS
@@ -45,6 +45,20 @@ def add_output_options(parser: Parser) -> None:
     """``--json`` and ``--no-color``, for every command."""
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else")
     parser.add_argument("--no-color", action="store_true", help="no colours; NO_COLOR=1 does the same")
+
+
+def check_url(url: str | None) -> None:
+    """What is wrong with ``--url``, all of it.
+
+    Raises:
+        UsageError: something is.
+    """
+    _refuse([] if url is None else url_problems(url))
+
+
+def _refuse(found: list[str]) -> None:
+    if found:
+        raise UsageError("; ".join(f"--url: {problem}" for problem in found))
 
 
 def add_target_options(parser: Parser) -> None:
@@ -79,12 +93,11 @@ class Target:
     def of(cls, arguments: Any) -> Target:
         """From the options of `add_target_options`."""
         url, source, profile = arguments.url, arguments.config, arguments.profile
-        if url is not None:
-            problem = url_problem(url)
-            if problem is not None:
-                raise UsageError(f"--url: {problem}")
+        check_url(url)
         alone = url is not None and source is None and profile is None
         config = None if alone else load_config(source, profile=profile)
+        if config is None or not config.options.get("ssl"):
+            _refuse([] if url is None else without_tls(url))
         found = cls(url, config, source, profile)
         _ = found.connection_kwargs  # what is wrong with an option is told now, and not by the first connection
         return found

@@ -7,6 +7,7 @@ import enum
 import inspect
 import threading
 import time
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 from resilient_redis.cli.demo_service import Dials, Request, Shop, stood_in
@@ -62,7 +63,7 @@ class Lane:
             return self._done[start:], self._since
 
 
-class Side:
+class Side(ABC):
     """One shop under load. Subclasses say what a worker is.
 
     Args:
@@ -84,17 +85,17 @@ class Side:
             return str(breaker.state)
         return ""
 
+    @abstractmethod
     def start(self) -> None:
         """Let the workers begin."""
-        raise NotImplementedError
 
     def ask_to_stop(self) -> None:
         """No new calls from now on."""
         self._stopping = True
 
+    @abstractmethod
     def wait(self, until: float) -> None:
         """Wait for calls under way, at most until this clock reading. Late ones are left alone: they are daemons."""
-        raise NotImplementedError
 
     def _choose(self, number: int, turn: int) -> tuple[Request, Result]:
         """Which request is whose turn, and what a fallback for it means. Every fifth is a write."""

@@ -1,19 +1,22 @@
-"""Entry point of ``resilient-redis`` and of ``python -m resilient_redis``."""
+"""Entry point of ``resilient-redis`` and of ``python -m resilient_redis``.
+
+redis-py takes its time to import, and Ctrl-C meanwhile must be caught: it is imported inside `main`.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Protocol, cast
-
-import redis
+from typing import TYPE_CHECKING, Protocol, cast
 
 import resilient_redis
 from resilient_redis.cli import exits
-from resilient_redis.cli.parsing import Parser, UsageError, meant
-from resilient_redis.errors import ConfigError
+
+if TYPE_CHECKING:
+    from resilient_redis.cli.parsing import Parser
 
 _PROGRAM = "resilient-redis"
 
@@ -68,19 +71,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _prepare_streams()
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+
+
+def _run(words: list[str]) -> int:
+    import redis
+
+    from resilient_redis.cli.parsing import UsageError
+    from resilient_redis.errors import ConfigError
+
     try:
         code = _dispatch(words)
         sys.stdout.flush()  # here, where a closed pipe is caught, not at the end of the process
         return code
     except UsageError as error:
-        print(f"{error.usage}{_PROGRAM}: {error}", file=sys.stderr)
+        print(f"{error.usage}{_PROGRAM}: {_masked(str(error))}", file=sys.stderr)
         return exits.USAGE
     except ConfigError as error:
         for problem in error.problems if len(error.problems) > 0 else (str(error),):
-            print(f"{_PROGRAM}: {problem}", file=sys.stderr)
+            print(f"{_PROGRAM}: {_masked(problem)}", file=sys.stderr)
         return exits.USAGE
-    except KeyboardInterrupt:
-        return exits.INTERRUPTED
     except BrokenPipeError:
         # Python flushes stdout once more at its end, and would complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -92,6 +106,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else exits.OK
 
 
+def _prepare_streams() -> None:
+    """``>&-`` leaves no stream to write to, and where it is not UTF-8 it has no lines to draw with.
+
+    Without stderr an error message would stand among the output.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the rest of the process
+
+
+def _masked(text: str) -> str:
+    """A URL may stand in the wrong place."""
+    from resilient_redis.config.problems import mask_text
+
+    return mask_text(text)
+
+
 def _told(error: Exception) -> str:
     if isinstance(error, exits.CommandError):
         return str(error)
@@ -101,6 +134,8 @@ def _told(error: Exception) -> str:
 
 
 def _dispatch(words: list[str]) -> int:
+    from resilient_redis.cli.parsing import Parser, UsageError, meant
+
     root = _root_parser()
     place = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
     root.parse_all(words[:place])
@@ -118,6 +153,8 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _root_parser() -> Parser:
+    from resilient_redis.cli.parsing import Parser
+
     width = max(map(len, _COMMANDS))
     listed = "\n".join(f"  {name:<{width}}  {purpose}" for name, purpose in _COMMANDS.items())
     parser = Parser(

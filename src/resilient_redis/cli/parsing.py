@@ -59,6 +59,8 @@ class Parser(argparse.ArgumentParser):
         what = "option" if given.startswith("-") else "argument"
         known = list(self._option_string_actions)
         hint = _spelled_out(given, known) if _LETTER.fullmatch(given) else meant(given, known)
+        if "://" in given and "--url" in known:
+            hint = "; write --url before it"
         return UsageError(f"unknown {what} {given!r}{hint}", self.format_usage())
 
 

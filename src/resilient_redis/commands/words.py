@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 _LONGEST_WORD = 64
@@ -61,18 +61,3 @@ def words(arguments: Sequence[Any]) -> set[str]:
     ['', 'EX', 'NX']
     """
     return {word(argument) for argument in arguments}
-
-
-def option(arguments: Sequence[Any], wanted: str, widths: Mapping[str, int]) -> Any:
-    """What follows an option, or ``None``; ``widths`` says how many values each option has, so none is misread.
-
-    >>> option(["BY", "STORE", "STORE", "kept"], "STORE", {"BY": 1})
-    'kept'
-    """
-    place = 0
-    while place < len(arguments) - 1:
-        name = word(arguments[place])
-        if name == wanted:
-            return arguments[place + 1]
-        place += 1 + widths.get(name, 0)
-    return None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 import msgspec
 
 from resilient_redis.config.convert import convert
+from resilient_redis.config.one_by_one import complaints
 from resilient_redis.config.problems import Path, Problems, listed, show, unknown
 from resilient_redis.config.shared import shared_budget
 from resilient_redis.durations import DurationSpec
@@ -188,11 +189,11 @@ def _check_keys(table: dict[str, Any], path: Path, problems: Problems) -> None:
     if "use" in table and len(table) > 1:
         other = next(key for key in table if key != "use")
         problems.add((*path, other), f"a shared budget takes no keys of its own; change it in [budgets.{table['use']}]")
-    if kind is not None and (not isinstance(kind, str) or kind not in BUDGET_TYPES):
+    if "type" in table and (not isinstance(kind, str) or kind not in BUDGET_TYPES):
         problems.add((*path, "type"), _unknown_type(kind))
-    known = _fields_of(kind if isinstance(kind, str) and kind in BUDGET_TYPES else None)
+    known = [*_fields_of(kind if isinstance(kind, str) and kind in BUDGET_TYPES else None), "type", "use"]
     for key in table:
-        if key not in ("type", "use") and key not in known:
+        if key not in known:
             problems.add((*path, key), unknown("key", key, known))
 
 
@@ -248,19 +249,21 @@ def _build(
         return None  # told already
     before = len(problems.found)
     values = _values(kind, fields, path, problems)
-    if len(problems.found) > before:
-        return None
     _try(kind, values, fields, path, problems)
-    return BudgetConfig(kind, values, name, source)
+    return BudgetConfig(kind, values, name, source) if len(problems.found) == before else None
 
 
 def _values(kind: str, fields: Fields, path: Path, problems: Problems) -> dict[str, Any]:
+    """Those that are right, as far as one can be without the others."""
     values = {}
     known = {field.name: field for field in msgspec.structs.fields(BUDGET_TYPES[kind])}
     for key, (where, given) in fields.items():
         if key in known:
-            values[key] = convert(given, known[key].type, where, problems)
-        elif key != "type":
+            before = len(problems.found)
+            value = convert(given, known[key].type, where, problems)
+            if len(problems.found) == before:
+                values[key] = value
+        elif key != "type" and not problems.told(where):
             problems.add(where, f"{unknown('key', key, known)}; the budget is of type {kind}")
     for key, field in known.items():
         if field.required and key not in fields:
@@ -272,9 +275,9 @@ def _try(kind: str, values: dict[str, Any], fields: Fields, path: Path, problems
     """What the budget itself says of its numbers. One for a host would open its file, and has but one number."""
     if kind == "host":
         return
-    try:
-        BudgetConfig(kind, values).make(_no_client, "")
-    except ConfigError as error:
+    needed = [field.name for field in msgspec.structs.fields(BUDGET_TYPES[kind]) if field.required]
+    wrong = [*(fields.keys() - values.keys()), *(set(needed) - values.keys())]
+    for error in complaints(lambda left: BudgetConfig(kind, left).make(_no_client, ""), values, needed, wrong):
         field = error.field.rpartition(".")[2]
         where, _ = fields.get(field, ((*path, field), None))
         message = str(error)

@@ -9,7 +9,7 @@ from resilient_redis.pool.options import BUILT_IN
 
 FIXED_OPTIONS = (
     *("protocol", "decode_responses", "encoding", "encoding_errors", "legacy_responses"),
-    *("single_connection_client", "cache_config", "maint_notifications_config"),
+    *("single_connection_client", "cache_config"),
 )
 """Options that say what a client's replies are, or what it was built with: the program would not expect others."""
 

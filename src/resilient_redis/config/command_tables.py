@@ -63,15 +63,22 @@ def _read_rule(rule: Any, path: Path, problems: Problems) -> dict[str, Any]:
         problems.add(path, f"expected a table, got {show(rule, path)}")
         return {}
     before = len(problems.found)
-    found = {key: _read_value(key, value, (*path, key), problems) for key, value in rule.items()}
-    if len(problems.found) == before and found:
-        # Each key alone, so that all that is out of range is told, each in its place.
-        for key, value in found.items():
-            try:
-                parse_commands({str(path[-1]): {key: value}})
-            except ConfigError as error:
-                problems.add((*path, key) if key in error.field else path, _message(error))
+    found = {}
+    # Each key alone, so that all that is out of range is told, each in its place.
+    for key, value in rule.items():
+        told = len(problems.found)
+        found[key] = _read_value(key, value, (*path, key), problems)
+        if len(problems.found) == told:
+            _try(key, found[key], path, problems)
     return found if len(problems.found) == before else {}
+
+
+def _try(key: str, value: Any, path: Path, problems: Problems) -> None:
+    """What the client itself would say of it."""
+    try:
+        parse_commands({str(path[-1]): {key: value}})
+    except ConfigError as error:
+        problems.add((*path, key) if key in error.field else path, _message(error))
 
 
 def _read_value(key: str, value: Any, path: Path, problems: Problems) -> Any:

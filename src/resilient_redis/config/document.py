@@ -243,7 +243,7 @@ def plain(value: Any, path: Path, problems: Problems) -> Any:
         return copies if isinstance(value, list) else tuple(copies)
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
         problems.add(path, "a number with too many digits")
-    if isinstance(value, str) and not _is_encodable(value):
+    if isinstance(value, str) and not is_encodable(value):
         problems.add(path, f"text with half a character in it ({_HALF})")
         return value.encode("utf-8", "replace").decode()
     return value
@@ -254,7 +254,7 @@ def _plain_table(table: Mapping[Any, Any], path: Path, problems: Problems) -> di
     for key, inner in table.items():
         if not isinstance(key, str):
             problems.add(path, f"the key {show(key)} is no text; quote it")
-        elif not _is_encodable(key):
+        elif not is_encodable(key):
             problems.add((*path, key), f"a key with half a character in it ({_HALF})")
         else:
             copied[key] = plain(inner, (*path, key), problems)
@@ -264,7 +264,8 @@ def _plain_table(table: Mapping[Any, Any], path: Path, problems: Problems) -> di
 _HALF = "a lone surrogate, \\ud800 to \\udfff"
 
 
-def _is_encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
+    """Can Redis be told it? Not where half a character, or a byte that is no UTF-8, was put into the text."""
     try:
         text.encode()
     except UnicodeEncodeError:

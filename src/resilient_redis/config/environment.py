@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from resilient_redis.config.document import Document, plain
 from resilient_redis.config.from_text import SWITCHES, VariableText
-from resilient_redis.config.problems import Layer, Path, Problems, fold, show
+from resilient_redis.config.problems import Fault, Layer, Path, Problems, fold, show
+from resilient_redis.config.strategy_table import Strategy
 from resilient_redis.config.urls import SCHEMES
 
 PREFIX = "RESILIENT_REDIS__"
@@ -58,13 +60,23 @@ def read_environment(environ: Mapping[str, str], document: Document) -> Environm
     for name, (path, read) in GUIDE_VARIABLES.items():
         text = environ.get(name, "").strip()
         if text and not _is_service_link(name, text):
-            _put(found, GUIDE, path, read(text), name, problems)
+            _put_guides(found, path, text, read, name, problems)
     url = environ.get(URL_VARIABLE, "").strip()
     if url:
         _put(found, URL, ("url",), VariableText(url), URL_VARIABLE, problems)
     for layer, table in found.layers.items():
         found.layers[layer] = plain(table, (layer,), problems)
     return found
+
+
+def _put_guides(
+    found: Environment, path: Path, text: str, read: Callable[[str], Any], name: str, problems: Problems
+) -> None:
+    try:
+        _put(found, GUIDE, path, read(text), name, problems)
+    except Fault as fault:
+        problems.variables[(GUIDE, *path)] = name
+        problems.add((GUIDE, *path), fault.message)
 
 
 # --- RESILIENT_REDIS__… -----------------------------------------------------------------------------------------
@@ -148,13 +160,16 @@ def overlay(table: Any, path: Path, value: Any, root: Path, problems: Problems) 
         if place == len(path) - 1:
             holder[key] = value
             return
-        _descend(holder, key)
+        held: Any = holder.get(key) if isinstance(holder, dict) else holder[key]
+        if isinstance(held, VariableText):  # of another variable, which must not be lost in silence
+            here = (*root, *path[: place + 1])
+            problems.add(here, f"expected a table, got {show(held, here)}")
+        _descend(holder, key, held)
         holder = holder[key]
 
 
-def _descend(holder: Any, key: Any) -> None:
+def _descend(holder: Any, key: Any, there: Any) -> None:
     """Have a table or list at ``key``."""
-    there = holder.get(key) if isinstance(holder, dict) else holder[key]
     if not isinstance(there, (dict, list)):
         holder[key] = {}
 
@@ -209,14 +224,19 @@ def _text(text: str) -> Any:
 def _milliseconds(text: str) -> Any:
     """The guide's timeouts are milliseconds; a unit may be given all the same."""
     try:
-        return float(text) / 1000
+        number = float(text)
     except ValueError:
         return VariableText(text)
+    if not 0 < number < math.inf:
+        raise Fault(f"expected milliseconds above 0, got {show(text)}")
+    return number / 1000
 
 
 def _strategy(text: str) -> Any:
     """Without a pool, all callers share one connection."""
     wanted = SWITCHES.get(text.lower())
+    if wanted is None and text not in get_args(Strategy):
+        raise Fault(f"expected true or false, got {show(text)}")
     return VariableText(text) if wanted is None else "pooled" if wanted else "multiplexed"
 
 

@@ -28,7 +28,7 @@ from resilient_redis.config.problems import Fault, Path
 from resilient_redis.config.references import follow, is_reference
 from resilient_redis.config.sections import Section, Sections, chain_of, choose, read_section, read_sections
 from resilient_redis.config.strategy_table import build_strategy
-from resilient_redis.config.urls import url_problem
+from resilient_redis.config.url_query import url_problems, without_tls
 from resilient_redis.errors import ConfigError
 
 
@@ -176,6 +176,9 @@ def _build(
     budgets = build_budgets(merged.budgets, sections.shared.budgets, problems.name, problems)
     if merged.policies is not None:
         check_rules(merged.commands, merged.policies, merged.command_places, problems)
+    if merged.url is not None and url is not None and not options.get("ssl"):
+        for problem in without_tls(url):
+            problems.add(merged.url[0], problem)
     problems.stop_if_any()
     multiplexed = {name: value for name, (_, value) in merged.multiplexed.items()}
     below = merged.url_depth if url is not None else merged.depths.get("unix_socket_path", 0)
@@ -207,8 +210,7 @@ def _follow_url(merged: Merged, document: Document) -> str | None:
     if not is_reference(url):
         return url
     text = _follow(url, path, document)
-    problem = None if text is None else url_problem(text)
-    if problem is not None:
+    for problem in () if text is None else url_problems(text):
         document.problems.add(path, f"what {url} holds is no usable URL: {problem}")
     return text
 

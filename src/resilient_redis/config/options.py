@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import inspect
 import math
 from functools import cache
@@ -11,12 +12,12 @@ import msgspec
 import redis
 
 from resilient_redis.config.convert import convert, duration_problem, expectation
-from resilient_redis.config.from_text import NONE, is_duration, or_none, takes_none
+from resilient_redis.config.from_text import NONE, SWITCHES, is_duration, or_none, takes_none
+from resilient_redis.config.one_by_one import complaints
 from resilient_redis.config.option_objects import OBJECTS_BY_NAME, UnknownNameError
 from resilient_redis.config.problems import Path, Problems, show, unknown
 from resilient_redis.config.references import is_reference
 from resilient_redis.durations import DurationSpec, parse_duration
-from resilient_redis.errors import ConfigError
 from resilient_redis.pool.options import POOL_FIELDS, PoolOptions
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -176,11 +177,15 @@ def check_pool(options: dict[str, tuple[Any, Path]], path: Path, problems: Probl
         problems: the check adds to it.
     """
     given = {name: value for name, (value, _) in options.items() if value is not None and not is_reference(value)}
-    try:
-        PoolOptions(**given)
-    except ConfigError as error:
+    wrong = [name for name, (_, where) in options.items() if problems.told(where)]
+    for error in complaints(lambda values: PoolOptions(**values), given, wrong=wrong):
         _, where = options.get(error.field, (None, (*path, error.field)))
         problems.add(where, str(error).removeprefix(f"{error.field}: "))
+
+
+def option_type(name: str) -> Any:
+    """What a file must give, for the converter."""
+    return _TYPES.get(name)
 
 
 def is_nullable(name: str) -> bool:
@@ -199,6 +204,8 @@ def read_option(name: str, value: Any, path: Path, problems: Problems) -> Any:
     converted = convert(value, wanted, path, problems)
     if name in OBJECTS_BY_NAME and converted is not None:
         return _to_object(name, converted, path, problems)
+    if name in _LOOKED_UP and converted is not None and not _is_usable(name, converted):
+        problems.add(path, f"{show(value, path)} is {_LOOKED_UP[name]}")
     if converted is None or not is_duration(wanted):
         return converted
     seconds = parse_duration(converted) if isinstance(converted, str) else converted
@@ -217,11 +224,38 @@ def _to_object(name: str, value: Any, path: Path, problems: Problems) -> Any:
         return None
 
 
+_LOOKED_UP = {
+    "encoding": "no text encoding of Python's, such as utf-8",
+    "encoding_errors": "no way of Python's to treat errors, such as strict or replace",
+    "host": "no name that a resolver can be asked for",
+}
+"""Names that Python can use, and what one is that it cannot."""
+
+
+def _is_usable(name: str, value: str) -> bool:
+    try:
+        if name == "encoding":
+            "".encode(value)
+        elif name == "host":
+            value.encode("idna")
+        else:
+            codecs.lookup_error(value)
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
+_LONGEST = 1e9
+"""Thirty years. Sockets refuse what does not fit into their clock."""
+
+
 def _seconds_problem(name: str, seconds: float) -> str | None:
     """What the option expects of its seconds, if it is not so."""
     if name.endswith("_timeout") and seconds == 0 and name not in POOL_FIELDS:
         return "more than 0 seconds"
-    return "a finite number of seconds" if math.isinf(seconds) else None
+    if math.isinf(seconds):
+        return "a finite number of seconds"
+    return f"at most {_LONGEST:g} seconds" if seconds > _LONGEST else None
 
 
 def read_followed(name: str, text: str, origin: str) -> Any:
@@ -235,9 +269,12 @@ def read_followed(name: str, text: str, origin: str) -> Any:
         return None
     if is_duration(wanted):
         return _followed_duration(name, text, origin)
-    plain = text.lower() if bool in (wanted, *get_args(wanted)) else text
+    plain = SWITCHES.get(text.lower(), text) if bool in (wanted, *get_args(wanted)) else text
+    if name in _LOOKED_UP and not _is_usable(name, text):
+        raise ValueError(f"what {origin} holds is {_LOOKED_UP[name]}")
     try:
-        return msgspec.convert(plain, wanted, strict=False)
+        value = msgspec.convert(plain, wanted, strict=False)
+        return OBJECTS_BY_NAME[name](value) if name in OBJECTS_BY_NAME else value
     except msgspec.ValidationError as error:
         raise ValueError(
             f"what {origin} holds does not fit: {expectation(str(error), wanted)}{or_none(wanted)}"

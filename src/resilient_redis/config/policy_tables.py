@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 
 from resilient_redis.config.convert import convert
 from resilient_redis.config.from_text import NONE, takes_none
+from resilient_redis.config.one_by_one import complaints
 from resilient_redis.config.problems import Path, Problems, listed, mask_text, shorten, show, show_path, unknown
 from resilient_redis.config.shared import share
 from resilient_redis.errors import ConfigError
@@ -53,7 +55,10 @@ def _read_policy(table: Any, path: Path, problems: Problems, shared: Mapping[str
         return None
     before = len(problems.found)
     values = _read_fields(policy, table, path, problems)
-    return _build(policy, values, table, path, problems) if len(problems.found) == before else None
+    if len(problems.found) == before:
+        return _build(policy, values, table, path, problems)
+    _try(policy, values, table, path, problems)
+    return None
 
 
 def _is_use(table: dict[str, Any]) -> bool:
@@ -124,6 +129,7 @@ def _fields(policy: type[Policy]) -> dict[str, _Field]:
 
 
 def _read_fields(policy: type[Policy], table: dict[str, Any], path: Path, problems: Problems) -> dict[str, Any]:
+    """The values that are right, as far as one can be without the others."""
     fields = _fields(policy)
     for key in table:
         if key != "type" and key not in fields:
@@ -132,7 +138,10 @@ def _read_fields(policy: type[Policy], table: dict[str, Any], path: Path, proble
     for key, field in fields.items():
         here = (*path, key)
         if key in table:
-            values[field.name] = convert(table[key], field.type, here, problems)
+            before = len(problems.found)
+            value = convert(table[key], field.type, here, problems)
+            if len(problems.found) == before:
+                values[field.name] = value
         elif field.required:
             problems.add(here, f"missing; {policy.type_name} needs it")
     return values
@@ -148,9 +157,22 @@ def _build(
         return policy.from_spec(spec(**values))
     except ConfigError as error:
         problems.add(*_locate(error, policy, table, path))
+        _try(policy, values, table, path, problems)
     except Exception as error:  # noqa: BLE001 - a policy of another package may raise anything
         problems.add(path, f"cannot be built ({type(error).__name__}: {_one_line(error)})")
     return None
+
+
+def _try(policy: type[Policy], values: dict[str, Any], table: dict[str, Any], path: Path, problems: Problems) -> None:
+    """All that the policy itself says of the values."""
+    spec: Any = policy.Spec
+    fields = _fields(policy).values()
+    wrong = [field.name for field in fields if field.encode_name in table and field.name not in values]
+    needed = [field.name for field in fields if field.required]
+    # A policy of another package may raise anything, and what it says of half its values need not be told.
+    with suppress(Exception):
+        for error in complaints(lambda left: policy.from_spec(spec(**left)), values, needed, wrong):
+            problems.add(*_locate(error, policy, table, path))
 
 
 def _locate(error: ConfigError, policy: type[Policy], table: dict[str, Any], path: Path) -> tuple[Path, str]:

@@ -6,6 +6,7 @@ import json
 import re
 
 from resilient_redis.config.problems import Lines, Path
+from resilient_redis.config.scanner import Scanner
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -36,14 +37,10 @@ def _scan(text: str) -> _Scanner:
     return scanner
 
 
-class _Scanner:
+class _Scanner(Scanner):
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.lines: dict[Path, int] = {}
+        super().__init__(text)
         self.duplicates: list[Path] = []
-        self._counted_to = 0
-        self._line = 1
 
     def value(self, path: Path) -> None:
         self._match(_BLANK)
@@ -87,18 +84,3 @@ class _Scanner:
             self.at += 1
             return True
         return False
-
-    def _peek(self, expected: str) -> bool:
-        return self.text.startswith(expected, self.at)
-
-    def _match(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self.text, self.at)
-        if found is None:
-            raise ValueError(f"no {pattern.pattern} at {self.at}")
-        self.at = found.end()
-        return found.group()
-
-    def _line_here(self) -> int:
-        self._line += self.text.count("\n", self._counted_to, self.at)
-        self._counted_to = self.at
-        return self._line

@@ -6,6 +6,7 @@ import re
 import tomllib
 
 from resilient_redis.config.problems import Lines, Path
+from resilient_redis.config.scanner import Scanner
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -29,13 +30,9 @@ def toml_positions(text: str) -> Lines:
     return scanner.lines
 
 
-class _Scanner:
+class _Scanner(Scanner):
     def __init__(self, text: str) -> None:
-        self.text = text
-        self.at = 0
-        self.lines: dict[Path, int] = {}
-        self._counted_to = 0
-        self._line = 1
+        super().__init__(text)
         self._array_sizes: dict[Path, int] = {}
 
     def document(self) -> None:
@@ -141,24 +138,7 @@ class _Scanner:
         if self._peek(","):
             self.at += 1
 
-    # --- characters -----------------------------------------------------------------------------------------
-
-    def _peek(self, expected: str) -> bool:
-        return self.text.startswith(expected, self.at)
-
-    def _match(self, pattern: re.Pattern[str]) -> str:
-        found = pattern.match(self.text, self.at)
-        if found is None:
-            raise ValueError(f"no {pattern.pattern} at {self.at}")
-        self.at = found.end()
-        return found.group()
-
     def _skip_blank(self) -> bool:
         """Skip white space and comments; True at the end of the document."""
         self._match(_BLANK)
         return self.at >= len(self.text)
-
-    def _line_here(self) -> int:
-        self._line += self.text.count("\n", self._counted_to, self.at)
-        self._counted_to = self.at
-        return self._line

@@ -76,7 +76,7 @@ def _import_yaml() -> Any:
 def _limited(yaml: Any) -> Any:
     """A safe loader that stops at too many nodes before it has built them all."""
 
-    class LimitedLoader(yaml.SafeLoader):  # type: ignore[misc]
+    class LimitedLoader(yaml.SafeLoader):  # type: ignore[misc] # imported late: an extra
         nodes = 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:

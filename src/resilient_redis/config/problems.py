@@ -179,6 +179,10 @@ class Problems:
         self.found[(), f"more than {MOST_PROBLEMS} problems; these are the first"] = None
         self.stop_if_any()
 
+    def told(self, path: Path) -> bool:
+        """Has something been noted at this very place?"""
+        return any(place == path for place, _ in self.found)
+
     def copy(self) -> Problems:
         """The same so far; what is added to one is not in the other. The lines are looked for once."""
         if self.lines is not None:

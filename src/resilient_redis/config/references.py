@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from resilient_redis.config.document import read_text
+from resilient_redis.config.document import is_encodable, read_text
 from resilient_redis.config.problems import Fault, quoted, suggest
 
 _SECRET_BYTES = 64_000
@@ -47,6 +47,8 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> str:
         near = suggest(name, environ)
         hint = "" if near is None else f"; did you mean {quoted(near)}?"
         raise Fault(f"the environment variable {_bare(name)} is not set{hint}")
+    if not is_encodable(value):
+        raise Fault(f"the environment variable {_bare(name)} is not UTF-8 text")
     return value.strip()
 
 

@@ -15,7 +15,7 @@ from resilient_redis.config.policy_tables import read_breakers, read_policies
 from resilient_redis.config.problems import Path, Problems, failure, listed, quoted, show, unknown
 from resilient_redis.config.references import is_reference
 from resilient_redis.config.strategy_table import read_multiplexed, read_strategy
-from resilient_redis.config.urls import url_problem
+from resilient_redis.config.url_query import url_problems
 from resilient_redis.events import Listener
 from resilient_redis.policies.base import Policy
 
@@ -142,10 +142,10 @@ def _read_url(url: Any, path: Path, problems: Problems) -> str | None:
     if not isinstance(url, str):
         problems.add(path, f"expected text, got {show(url, path)}")
         return None
-    problem = None if is_reference(url) else url_problem(url)
-    if problem is not None:
+    found = [] if is_reference(url) else url_problems(url)
+    for problem in found:
         problems.add(path, problem)
-    return str(url) if problem is None else None
+    return None if found else str(url)
 
 
 def _read_extends(table: dict[str, Any], path: Path, problems: Problems) -> str | None:

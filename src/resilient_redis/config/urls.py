@@ -12,6 +12,8 @@ SCHEMES = ("redis", "rediss", "unix")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
 _PORT = re.compile(r":[0-9]*$")
+_DATABASE = re.compile(r"/*(?:[0-9]+/*)?")
+_UNREADABLE = "host and port cannot be read; a password with special characters must be percent-encoded"
 
 
 def url_problem(url: str) -> str | None:
@@ -30,9 +32,17 @@ def url_problem(url: str) -> str | None:
         hint = f'; did you mean "{near}://"?' if near else ""
         return f'unknown scheme "{name}://"{hint} (known: {", ".join(f"{known}://" for known in SCHEMES)})'
     try:
-        _ = urlsplit(url).port
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")  # as the system's resolver is asked
+        _ = parts.port
     except ValueError:
-        return "host and port cannot be read; a password with special characters must be percent-encoded"
+        return _UNREADABLE
+    if name == "unix":
+        return None if parts.path else "no path of a socket; write unix:///run/redis.sock"
+    if "@" in parts.fragment or ("@" in parts.query and "@" not in parts.netloc):
+        return _UNREADABLE
+    if not _DATABASE.fullmatch(unquote(parts.path)):  # redis-py would take database 0
+        return "what follows the host is no number of a database; write redis://host:6379/0"
     return None
 
 

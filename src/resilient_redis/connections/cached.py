@@ -23,7 +23,7 @@ try:
     from redis.observability.attributes import CSCResult
     from redis.observability.recorder import record_csc_network_saved, record_csc_request
 except ImportError:  # a redis-py that does not count them
-    CSCResult = record_csc_network_saved = record_csc_request = None  # type: ignore[assignment,misc]
+    CSCResult = record_csc_network_saved = record_csc_request = None  # type: ignore[assignment,misc] # asked before use
 
 _HIT, _MISS = getattr(CSCResult, "HIT", None), getattr(CSCResult, "MISS", None)
 _asked: Any = record_csc_request
@@ -132,7 +132,7 @@ class CachedConnection(CacheProxyConnection):
 
     @property
     def _parser(self) -> Any:
-        return self._conn._parser  # type: ignore[attr-defined]
+        return self._conn._parser  # type: ignore[attr-defined] # see above
 
     def disconnect(self, *args: Any, **kwargs: Any) -> None:
         """Close it, and forget all: what this connection would be told of changes, nobody hears any more."""
@@ -161,7 +161,7 @@ class CachedConnection(CacheProxyConnection):
         """Will redis-py know this key again when the server tells that it changed? It compares with UTF-8."""
         if isinstance(key, int) or (isinstance(key, (str, bytes)) and key.isascii()):
             return True
-        encoder: Any = self._conn.encoder  # type: ignore[attr-defined]
+        encoder: Any = self._conn.encoder  # type: ignore[attr-defined] # see above
         if isinstance(key, bytes):
             return not encoder.decode_responses
         return isinstance(key, str) and encoder.encoding in _UTF8

@@ -50,7 +50,7 @@ class Kept:
                 self.lost_state = session
             elif self.kept == "lease":
                 self.lost_state = "lease"
-        super()._forget_session()  # type: ignore[misc]
+        super()._forget_session()  # type: ignore[misc] # of `Session`, beside this mixin
 
     def check_kept(self) -> None:
         """May it be dialled?
@@ -68,7 +68,7 @@ class Kept:
 
     def should_reconnect(self) -> bool:
         """As redis-py's (the server is about to move); but not while somebody keeps more than a plain connection."""
-        held = self.kept == "lease" or (self.kept is not None and self._states)  # type: ignore[attr-defined]
+        held = self.kept == "lease" or (self.kept is not None and self._states)  # type: ignore[attr-defined] # of `Session`
         return bool(self._should_reconnect) and not held  # type: ignore[attr-defined] # kept by the connection
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
-from resilient_redis.pipeline.scope import active_scope
+from resilient_redis.pipeline.scope import get_scope
 from resilient_redis.pipeline.sync_driver import queue_limit
 from resilient_redis.policies.fallback import UNSET
 
 
 async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allowance: float = 0.0) -> Any:
     """Run ``surface`` under ``plan``; see `resilient_redis.pipeline.sync_driver.call`."""
-    quiet, scope = plan.quiet, active_scope.get()
+    quiet, scope = plan.quiet, get_scope()
     while scope is not None and scope.closed:  # `open_scope`, written out
         scope = scope.outer
     if (
@@ -25,7 +25,8 @@ async def acall(plan: Plan, surface: Surface, args: Any, options: dict[str, Any]
         and quiet.layer.calm is quiet.token
         and (not quiet.several or quiet.holds())
     ):
-        started = plan.now()
+        now = plan.now
+        started = now()
         try:
             value = await surface.run(args, options, started + quiet.timeout)
         except Exception as error:  # noqa: BLE001 - every failure is classified
@@ -104,7 +105,7 @@ def _finish(future: asyncio.Future[None]) -> None:
 
 async def _supply(flight: Flight) -> None:
     supplier, outcome = flight.supplier, flight.outcome
-    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: PT018
+    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: PT018 - one fact: the flight is in its fallback
     try:
         value = supplier.function(flight.call, outcome.error)
         if inspect.isawaitable(value):

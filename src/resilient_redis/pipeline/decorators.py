@@ -64,6 +64,11 @@ def fallback(default: D, *, on: Any = (), listeners: Iterable[Listener] = ()) ->
         on: more exception types or predicates to cover.
         listeners: called for each event, so that a masked outage can be seen (`FallbackUsed`).
 
+    Raises:
+        ConfigError: no value was given (``@fallback`` alone), or the function is a generator.
+
+    The function stays as safe for threads and tasks as it was.
+
     >>> import redis
     >>> @fallback([])
     ... def recent(user: str) -> list[str]:
@@ -71,6 +76,12 @@ def fallback(default: D, *, on: Any = (), listeners: Iterable[Listener] = ()) ->
     >>> recent("ada")
     []
     """
+    if inspect.isroutine(default):
+        raise ConfigError(
+            "fallback: it was given a function where its value is due; write @fallback(None), or another value. One "
+            "that is computed is Fallback.using(function), under @resilient([...])",
+            field="default",
+        )
     pipeline = ResiliencePipeline([Fallback(default, on=on)], listeners=listeners)
     return cast(FallbackDecorator[D], functools.partial(guard, pipeline))
 
@@ -87,6 +98,8 @@ def resilient(
 
     Raises:
         ConfigError: no such profile, no file to look in, or a `Retry` without ``on=``.
+
+    The policies' state (circuits, permits) is one for all callers, threads and tasks alike.
 
     >>> import redis
     >>> from resilient_redis import Retry
@@ -121,6 +134,12 @@ def _profile_policies(profile: str, config: Any) -> Sequence[Policy]:
 
 def guard(pipeline: ResiliencePipeline, function: Callable[..., Any]) -> Any:
     """Wrap ``function`` so that it runs under ``pipeline``; looks at what it returns, not only at what it is."""
+    if not callable(function):
+        raise ConfigError(
+            f"function: {type(function).__name__} cannot be called; decorate a function, and put this below "
+            "@classmethod and @property",
+            field="function",
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise ConfigError(
             f"{function.__qualname__}: a generator's body runs after the call has ended, out of reach of any policy; "

@@ -61,7 +61,7 @@ def _rest(coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> Generator[Any,
         except BaseException as error:  # noqa: BLE001 - a cancel belongs to the coroutine
             step, given = coroutine.throw, error
         else:
-            step, given = coroutine.send, sent  # type: ignore[assignment]
+            step, given = coroutine.send, sent  # type: ignore[assignment] # two kinds of step, each with its own
         try:
             waits_for = step(given)
         except StopIteration as end:

@@ -81,6 +81,9 @@ class Flight:
     def fail(self, error: Exception) -> None:
         """The guarded thing, or a fallback's function, raised."""
         call = self.call
+        if self.outcome is not None and call.target != "callable":
+            self._fallback_failed(error, self.outcome)
+            return
         outcome = self.outcome = classify(call, error)
         if outcome.delivery == "unknown" and outcome.kind in _MAY_ARRIVE:
             left = getattr(error, "_left_behind", None)
@@ -90,6 +93,17 @@ class Flight:
         events = self.plan.runtime.events
         if events.heard:
             events.emit(told.AttemptFailed("driver", call.name, call.attempts, str(outcome.kind), outcome.delivery))
+
+    def _fallback_failed(self, error: Exception, before: Outcome) -> None:
+        """What its function raised leaves, but says nothing of this call's command: what is known of that stays.
+
+        A refusal leaves only if the command was not sent either.
+        """
+        call = self.call
+        found = classify(call, error)
+        if not (isinstance(error, RejectedError) and before.delivery != "not_sent"):  # its class says "never sent"
+            self.outcome = found.known_as(before.delivery)
+        call.trace.append(f"then the fallback's function: {type(error).__name__} ({found.kind})")
 
     @property
     def behind(self) -> list[LeftBehind] | None:
@@ -163,7 +177,11 @@ class Flight:
             if exit_ is not None and (outcome.error is not None or watches_success):
                 self.call.deadline = self._levels[index]
                 # Depth still counts this layer: if exit raises, abandon() releases it too.
-                decision = exit_(self._tokens[index], outcome)
+                try:
+                    decision = exit_(self._tokens[index], outcome)
+                except Exception as bug:
+                    self._explain(bug, outcome)
+                    raise
                 if decision is not None:
                     if type(decision) is Again:
                         return self._repeat(index, decision)
@@ -172,6 +190,16 @@ class Flight:
                         return SUPPLY
             self._depth = index
         return DONE
+
+    def _explain(self, bug: Exception, outcome: Outcome) -> None:
+        """A hook raised, such as a user's predicate: what is known of the command leaves with that, and is not lost."""
+        call = self.call
+        self.outcome = None  # or the error would lead back to itself through the drivers' frames
+        if bug is not outcome.error and bug.__cause__ is None:
+            bug.__cause__ = outcome.error
+        if call.target != "callable":
+            known = outcome.known_as("unknown") if call.left_behind else outcome
+            stamp(bug, known, self.plan.now() - call.started)
 
     def _decided(self, decision: Any) -> bool:
         """Take a decision over; True when the driver has something to compute first."""

@@ -12,13 +12,13 @@ from resilient_redis.calls import Call
 from resilient_redis.clock import Clock
 from resilient_redis.durations import Duration
 from resilient_redis.errors import ConfigError
-from resilient_redis.events import Listener
+from resilient_redis.events import Listener, heard_by
 from resilient_redis.pipeline.async_driver import drive as adrive
 from resilient_redis.pipeline.describe import breakers_of, describe_plan
 from resilient_redis.pipeline.eager import finish
 from resilient_redis.pipeline.overrides import check_overrides
 from resilient_redis.pipeline.plan import Plan
-from resilient_redis.pipeline.scope import Scope, active_scope, open_scope, override_scope
+from resilient_redis.pipeline.scope import Scope, active_scope, get_scope, open_scope, override_scope, set_scope
 from resilient_redis.pipeline.store import SHARED_STORE, LayerStore
 from resilient_redis.pipeline.sync_driver import drive
 from resilient_redis.policies.base import Policy
@@ -65,9 +65,9 @@ class ResiliencePipeline:
         rng: random.Random | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
-        heard_by = tuple(listeners)
-        own = clock is not None or rng is not None or bool(heard_by)
-        self._store = LayerStore(clock, rng, heard_by) if own else SHARED_STORE
+        heard = heard_by(listeners)
+        own = clock is not None or rng is not None or bool(heard)
+        self._store = LayerStore(clock, rng, heard) if own else SHARED_STORE
         self.plan: Plan = self._store.plan(policies, shared=False)  # its own, since overrides go by plan
         for policy in self.plan.policies:
             if isinstance(policy, Retry) and policy._attempts > 1 and not policy.names_what_to_repeat:
@@ -97,7 +97,7 @@ class ResiliencePipeline:
     def _run(self, surface: SyncFunction, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         # The quiet path of the driver (see `plan`), written out here: with its frames, and the one that would open
         # the scope, a guarded function would cost half as much again.
-        plan, scope = self.plan, active_scope.get()
+        plan, scope = self.plan, get_scope()
         while scope is not None and scope.closed:
             scope = scope.outer
         quiet = plan.quiet
@@ -105,7 +105,7 @@ class ResiliencePipeline:
             if quiet is not None and quiet.layer.calm is quiet.token and (not quiet.several or quiet.holds()):
                 started = plan.now()
                 inside = Scope(started + quiet.timeout, plan, None)
-                active_scope.set(inside)
+                set_scope(inside)
                 try:
                     value = function(*args, **kwargs)
                     if type(value) not in PLAIN:
@@ -143,7 +143,7 @@ class ResiliencePipeline:
             CallTimeoutError: it was cancelled at its deadline.
             Exception: what the function raised, if no policy could help.
         """
-        plan, scope = self.plan, active_scope.get()
+        plan, scope = self.plan, get_scope()
         while scope is not None and scope.closed:
             scope = scope.outer
         quiet = plan.quiet
@@ -151,7 +151,7 @@ class ResiliencePipeline:
             if quiet is not None and quiet.layer.calm is quiet.token and (not quiet.several or quiet.holds()):
                 started = plan.now()
                 inside = Scope(started + quiet.timeout, plan, None)
-                active_scope.set(inside)
+                set_scope(inside)
                 try:
                     value = await finish(function(*args, **kwargs), quiet.timeout, function)
                 except Exception as error:  # noqa: BLE001 - every failure is classified
@@ -195,7 +195,8 @@ class ResiliencePipeline:
 
         Args:
             timeout: seconds for every `Timeout` of the stack instead of its own.
-            deadline: seconds from each call's start to its end, whatever the policies say; it only shortens.
+            deadline: seconds from each call's start to its end, whatever the policies say, a blocking command's own
+                time included; it only shortens.
             attempts: for every `Retry` instead of its own; 1 turns repeating off.
             more: ``fallback=value``: what `Fallback` answers.
 
@@ -209,7 +210,7 @@ class ResiliencePipeline:
         'other'
         """
         values = check_overrides(timeout, deadline, attempts, more)
-        token = active_scope.set(override_scope(self.plan, values, active_scope.get()))
+        token = set_scope(override_scope(self.plan, values, get_scope()))
         try:
             yield
         finally:
@@ -296,5 +297,5 @@ def refuse_coroutine(made: Any) -> None:
 def enter_scope(deadline: float, plan: Plan) -> Scope:
     """Open a scope for a guarded call inside those that hold already."""
     scope = Scope(deadline, plan, open_scope())
-    active_scope.set(scope)
+    set_scope(scope)
     return scope

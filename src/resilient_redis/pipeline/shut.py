@@ -57,11 +57,11 @@ def shut_of(layers: Sequence[Layer], runtime: Runtime) -> Shut | None:
     for layer in layers:
         kind = type(layer)
         if kind is FallbackLayer:
-            fallback = layer  # type: ignore[assignment]
+            fallback = layer  # type: ignore[assignment] # its very class was asked
         elif kind is CircuitBreakerLayer:
             if fallback is None or fallback.policy.function is not None:
                 return None
-            return Shut(runtime, layer, fallback)  # type: ignore[arg-type]
+            return Shut(runtime, layer, fallback)  # type: ignore[arg-type] # likewise
         elif kind not in _TRANSPARENT:
             return None
     return None

@@ -9,7 +9,7 @@ from typing import Any
 from resilient_redis.calls import NO_DEADLINE
 from resilient_redis.pipeline.flight import DONE, PAUSE, QUEUE, RUN, Flight
 from resilient_redis.pipeline.plan import Plan, Surface
-from resilient_redis.pipeline.scope import active_scope
+from resilient_redis.pipeline.scope import get_scope
 from resilient_redis.policies.fallback import UNSET
 
 
@@ -23,7 +23,7 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
         options: handed to the surface as they are.
         allowance: seconds a blocking command may take on top of every deadline; ``inf`` for no limit.
     """
-    quiet, scope = plan.quiet, active_scope.get()
+    quiet, scope = plan.quiet, get_scope()
     while scope is not None and scope.closed:  # `open_scope`, written out
         scope = scope.outer
     if (
@@ -33,7 +33,8 @@ def call(plan: Plan, surface: Surface, args: Any, options: dict[str, Any], allow
         and quiet.layer.calm is quiet.token
         and (not quiet.several or quiet.holds())
     ):
-        started = plan.now()
+        now = plan.now
+        started = now()
         try:
             value = surface.run(args, options, started + quiet.timeout)
         except Exception as error:  # noqa: BLE001 - every failure is classified
@@ -102,7 +103,7 @@ def queue_limit(plan: Plan, flight: Flight) -> float | None:
 
 def _supply(flight: Flight) -> None:
     supplier, outcome = flight.supplier, flight.outcome
-    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: PT018
+    assert supplier is not None and outcome is not None and outcome.error is not None  # noqa: PT018 - one fact: the flight is in its fallback
     try:
         value = supplier.function(flight.call, outcome.error)
         if inspect.iscoroutine(value):

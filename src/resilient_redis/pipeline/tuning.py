@@ -202,7 +202,7 @@ def _spread(fallbacks: Mapping[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in fallbacks.items() if not is_glob(name)}
     globs = {name: value for name, value in fallbacks.items() if is_glob(name)}
     for name in TABLE if globs else ():
-        if name in values or name in NEVER_MASKED or command_class((name,)) is not CommandClass.READ:
+        if name in values or name.split()[0] in NEVER_MASKED or command_class((name,)) is not CommandClass.READ:
             continue
         for glob in _closest(name, globs):
             values[name] = globs[glob]

@@ -133,6 +133,18 @@ class Layer:
             taken for one of now.
         note: while calm, called with the clock's reading after each success, by any thread; ``None``: none is missed.
         slow: while calm, a success that took more seconds than this goes through the hooks all the same.
+
+    >>> from resilient_redis import ResiliencePipeline
+    >>> class Counting(Layer):
+    ...     calls = 0
+    ...     def enter(self, call):
+    ...         self.calls += 1
+    >>> @dataclass(frozen=True)
+    ... class Count(Policy):
+    ...     layer_type = Counting
+    >>> pipeline = ResiliencePipeline([Count()])
+    >>> pipeline.call(len, "four")
+    4
     """
 
     policy: Any  # a subclass says which
@@ -166,6 +178,16 @@ class Policy:
 
     Set ``type_name`` (how a file and ``describe()`` call it), ``layer_type``, and ``Spec`` if a file may hold it.
     See ``examples/custom_policy.py`` for a complete one in 20 lines.
+
+    Immutable, so it may be shared by clients, threads and tasks; what changes is in its layer.
+
+    >>> from resilient_redis import ResiliencePipeline
+    >>> @dataclass(frozen=True)
+    ... class Renamed(Policy):
+    ...     title: str = "nothing"
+    ...     type_name = "renamed"
+    >>> print(ResiliencePipeline([Renamed("something")]).describe().splitlines()[0])
+    1. Renamed: title='something'
     """
 
     type_name: ClassVar[str] = ""
@@ -246,3 +268,9 @@ def require(condition: bool, policy: str, field: str, value: object, expected: s
     """Raise a `ConfigError` that names policy, field, value and remedy unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"{policy}.{field}: {value!r} is out of range; {expected}", field=field)
+
+
+def require_name(policy: str, name: object) -> None:
+    """Raise a `ConfigError` unless ``name`` is text or ``None``: live state is looked up by it."""
+    if name is not None and not isinstance(name, str):
+        raise ConfigError(f"{policy}.name: {name!r} is no text; give a name in quotes, or leave it out", field="name")

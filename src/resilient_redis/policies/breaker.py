@@ -10,7 +10,7 @@ import msgspec
 
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import ConfigError
-from resilient_redis.policies.base import Layer, Policy, require
+from resilient_redis.policies.base import Layer, Policy, require, require_name
 from resilient_redis.policies.breaker_layer import CircuitBreakerLayer
 from resilient_redis.policies.breaker_machine import Limits
 from resilient_redis.policies.matching import Matcher, dotted, matchers, show_matchers
@@ -18,6 +18,8 @@ from resilient_redis.policies.windows import CountWindow, TimeWindow, Window
 
 if TYPE_CHECKING:
     import pybreaker
+
+_LISTENER_HOOKS = ("before_call", "failure", "success", "state_change")
 
 
 class CircuitBreakerSpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -102,6 +104,7 @@ class CircuitBreaker(Policy):
     Spec: ClassVar[Any] = CircuitBreakerSpec
 
     def __post_init__(self) -> None:
+        self._check_listeners()
         self._check_pybreaker()
         for field in ("success_threshold", "half_open_max", "minimum_calls"):
             self._require_count(field, getattr(self, field))
@@ -109,7 +112,7 @@ class CircuitBreaker(Policy):
             self._require_count("fail_max", self.fail_max)
         for field in ("reset_timeout", "reset_timeout_max", "slow_call"):
             value = getattr(self, field)
-            if value is not None:
+            if field == "reset_timeout" or value is not None:
                 seconds = parse_duration(value, f"CircuitBreaker.{field}")
                 require(seconds > 0, "CircuitBreaker", field, value, "give more than 0 seconds")
                 self._set(field, seconds)
@@ -117,17 +120,27 @@ class CircuitBreaker(Policy):
         self._set("listeners", tuple(self.listeners))
         self._check_rate()
         self._check_growth()
+        require_name("CircuitBreaker", self.name)
 
     def _require_count(self, field: str, value: object) -> None:
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
         require(whole, "CircuitBreaker", field, value, "give a whole number of 1 or more")
 
-    def _check_pybreaker(self) -> None:
+    def _check_listeners(self) -> None:
         listeners: Any = self.listeners
         if isinstance(listeners, (str, bytes)) or not isinstance(listeners, Sequence):
             raise ConfigError(
                 f"CircuitBreaker.listeners: {self.listeners!r} is no list; write listeners=[...]", field="listeners"
             )
+        for listener in listeners:
+            if not all(callable(getattr(listener, hook, None)) for hook in _LISTENER_HOOKS):
+                raise ConfigError(
+                    f"CircuitBreaker.listeners: {listener!r} is no pybreaker.CircuitBreakerListener; who hears events "
+                    "is given to the client, as listeners=",
+                    field="listeners",
+                )
+
+    def _check_pybreaker(self) -> None:
         breaker = self.breaker
         if breaker is None:
             return

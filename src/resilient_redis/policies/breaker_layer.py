@@ -32,7 +32,7 @@ class CircuitBreakerLayer(Layer):
         super().__init__(policy, runtime)
         self.watches_success = True
         self._lock = threading.Lock()
-        self._slow_call: float | None = None if policy.slow_call is None else float(policy.slow_call)  # type: ignore[arg-type]
+        self._slow_call: float | None = None if policy.slow_call is None else float(policy.slow_call)  # type: ignore[arg-type] # seconds since it was made
         self._last_failure = ""
         self._refusal_text: tuple[Period | None, str] = (None, "")
         now = runtime.clock.monotonic()
@@ -44,9 +44,9 @@ class CircuitBreakerLayer(Layer):
         self._counts_successes = self._slow_call is not None or self._machine.window is not None
         window = self._machine.window
         if window is None:
-            self.note = None  # type: ignore[assignment]
+            self.note = None  # type: ignore[assignment] # a method that an instance may lack
         elif isinstance(window, CountWindow):
-            self.note = window.note  # type: ignore[assignment]
+            self.note = window.note  # type: ignore[assignment] # or have from its window
         if self._mirror is not None:
             self._take_over(self._mirror, now)  # last: it may start the thread that calls _adopt
         self._update_calm()

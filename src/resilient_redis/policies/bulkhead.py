@@ -14,7 +14,7 @@ from resilient_redis import events as told
 from resilient_redis.calls import Call, Outcome
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
 from resilient_redis.errors import BulkheadFullError
-from resilient_redis.policies.base import Layer, Policy, Reject, Runtime, Wait, require
+from resilient_redis.policies.base import Layer, Policy, Reject, Runtime, Wait, require, require_name
 
 
 class BulkheadSpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -155,6 +155,7 @@ class Bulkhead(Policy):
         )
         require(_whole(self.max_waiting, 0), "Bulkhead", "max_waiting", self.max_waiting, "give 0 or more places")
         self._set("max_wait", parse_duration(self.max_wait, "Bulkhead.max_wait"))
+        require_name("Bulkhead", self.name)
 
     def describe(self) -> str:
         """The limits."""

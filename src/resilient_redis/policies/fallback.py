@@ -11,11 +11,22 @@ import msgspec
 
 from resilient_redis import events as told
 from resilient_redis.calls import NO_OVERRIDES, Call, Kind, Outcome
+from resilient_redis.commands.lookup import split_name
 from resilient_redis.commands.shapes import fit
 from resilient_redis.commands.tables import NEVER_MASKED, SENT_AS
 from resilient_redis.commands.traits import command_name, maskable
+from resilient_redis.commands.words import word
 from resilient_redis.errors import ConfigError
-from resilient_redis.policies.base import ALWAYS_CALM, Decision, Layer, Policy, Replace, Runtime, Supply
+from resilient_redis.policies.base import (
+    ALWAYS_CALM,
+    Decision,
+    Layer,
+    Policy,
+    Replace,
+    Runtime,
+    Supply,
+    require_name,
+)
 from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
 
 UNSET = msgspec.UNSET
@@ -44,6 +55,7 @@ class FallbackLayer(Layer):
         for called, sent in SENT_AS.items():
             if called in self._values:
                 self._values.setdefault(sent, self._values[called])
+        self._names_subcommands = any(" " in name for name in self._values)
         # The commonest fallback needs no look-up and no copy, and refusals come by the thousand.
         self._always = Replace(policy.value) if plain and not policy.commands else None
 
@@ -63,9 +75,10 @@ class FallbackLayer(Layer):
         """The value for a command that was refused before it was sent; ``UNSET``: none."""
         name = command_name(words)
         covered = maskable(name, words)
-        if covered == "never" or (covered == "if_told" and not (self.policy.writes or name in self._values)):
+        named = self._named(name, words) if self._values else UNSET
+        if covered == "never" or (covered == "if_told" and not (self.policy.writes or named is not UNSET)):
             return UNSET
-        value = self._values.get(name, self.policy.value)
+        value = self.policy.value if named is UNSET else named
         return UNSET if value is UNSET else _own_copy(fit(name, words, value))
 
     def mask_function(self) -> Any:
@@ -75,11 +88,24 @@ class FallbackLayer(Layer):
         value = self.policy.value
         return UNSET if value is UNSET or self._values else _own_copy(value)
 
+    def _named(self, name: str, words: tuple[Any, ...]) -> Any:
+        """The value given for a command, by its two words or by the first; ``UNSET``: none."""
+        if self._names_subcommands:
+            full, rest = split_name(words)
+            if " " not in full and rest:  # what is in no table may have subcommands all the same
+                full = f"{full} {word(rest[0])}"
+            if full in self._values:
+                return self._values[full]
+        return self._values.get(name, UNSET)
+
+    def _named_for(self, call: Call) -> Any:
+        return self._named(call.name, call.args if call.target == "command" else ())
+
     def _covers(self, outcome: Outcome, error: Exception) -> bool:
         call = outcome.call
         if call.fallback_outside or call.stateful or call.maskable == "never":
             return False
-        if call.maskable == "if_told" and not (self.policy.writes or call.name in self._values):
+        if call.maskable == "if_told" and not self.policy.writes and self._named_for(call) is UNSET:
             return False
         return self._is_outage(outcome, error)
 
@@ -102,7 +128,7 @@ class FallbackLayer(Layer):
             return self._answer_pipeline(call, error)
         value = call.overrides.get("fallback", UNSET)
         if value is UNSET:
-            value = self._values.get(call.name, UNSET)
+            value = self._named_for(call)
         if value is UNSET:
             if policy.function is not None:
                 return Supply(policy.function)
@@ -130,6 +156,11 @@ def _own_copy(value: Any) -> Any:
     if value is None or isinstance(value, (str, bytes, int, float, bool)):
         return value
     return copy.deepcopy(value)
+
+
+def _shown(value: object) -> str:
+    """Its type: fallback values are nobody's to print."""
+    return f"a value of type {type(value).__name__}"
 
 
 def _require_copyable(name: str, value: Any) -> None:
@@ -190,9 +221,10 @@ class Fallback(Policy):
     def __post_init__(self) -> None:
         if self.value is UNSET and not self.commands and self.function is None and self.pipeline is None:
             raise ConfigError("Fallback.value: a fallback needs a value; write Fallback(None) for None", field="value")
+        self._check_forms()
         self._set("commands", {name.upper(): value for name, value in self.commands.items()})
         for name in self.commands:
-            if name in NEVER_MASKED:
+            if name.split(" ")[0] in NEVER_MASKED:
                 raise ConfigError(
                     f"Fallback.commands: {name} is a step of a protocol or a question about the server, and a made-up "
                     "reply would be believed; leave it out",
@@ -205,6 +237,27 @@ class Fallback(Policy):
         ):
             _require_copyable(name, value)
 
+    def _check_forms(self) -> None:
+        """What would else be found out in the outage."""
+        commands, function, pipeline = self.commands, self.function, self.pipeline
+        if not isinstance(commands, Mapping) or not all(isinstance(name, str) for name in commands):
+            raise ConfigError(
+                f'Fallback.commands: {_shown(commands)} is no table; give values by name, such as {{"GET": None}}',
+                field="commands",
+            )
+        if function is not None and not callable(function):
+            raise ConfigError(
+                f"Fallback.function: {_shown(function)} cannot be called; give a function(call, error)",
+                field="function",
+            )
+        if not (pipeline is None or callable(pipeline) or isinstance(pipeline, (list, tuple))):
+            raise ConfigError(
+                f"Fallback.pipeline: {_shown(pipeline)} is no list; give one of the pipeline's length, or a function "
+                "of the call that returns one",
+                field="pipeline",
+            )
+        require_name("Fallback", self.name)
+
     @property
     def _on(self) -> tuple[Matcher, ...]:
         on: tuple[Matcher, ...] = self.on
@@ -216,7 +269,8 @@ class Fallback(Policy):
     ) -> Fallback:
         """A fallback that is computed: ``function(call, error)``; a coroutine function in asyncio.
 
-        What it raises leaves instead of the error, with that error as its cause.
+        What it raises leaves instead of the error, with that error as its cause and what is known of the command.
+        Only a `RejectedError` ("never sent") does not, where the command may have run.
 
         >>> Fallback.using(lambda call, error: call.args[1:]).describe()
         'computed by <lambda>; plain reads only'

@@ -59,7 +59,7 @@ class PybreakerMirror:
         storage = policy.state_storage
         made = pybreaker.CircuitBreaker(
             fail_max=policy.fail_max or 5,
-            reset_timeout=float(policy.reset_timeout),  # type: ignore[arg-type]
+            reset_timeout=float(policy.reset_timeout),  # type: ignore[arg-type] # seconds since it was made
             listeners=list(policy.listeners),
             state_storage=storage if isinstance(storage, pybreaker.CircuitMemoryStorage) else None,
             name=policy.label,

@@ -30,8 +30,20 @@ def register_policy(policy: type[Policy]) -> type[Policy]:
     """Make a policy of your own usable in configuration files, in this process; usable as a class decorator.
 
     Raises:
-        ConfigError: it has no ``type_name`` or ``Spec``, or the name is taken by another class.
+        ConfigError: it is no subclass of `Policy`, has no ``type_name`` or ``Spec``, or the name is taken by another
+            class.
+
+    Safe to call again with the same class; meant for the import of a module, before threads begin.
+
+    >>> register_policy(Policy)
+    Traceback (most recent call last):
+    ...
+    resilient_redis.errors.ConfigError: Policy: a policy for files needs type_name and Spec
     """
+    if not (isinstance(policy, type) and issubclass(policy, Policy)):
+        raise ConfigError(
+            f"register_policy: {type(policy).__name__} is no class of policies; give a subclass of Policy"
+        )
     name = policy.type_name
     if not name or policy.Spec is None:
         raise ConfigError(f"{policy.__name__}: a policy for files needs type_name and Spec", field="type_name")

@@ -17,7 +17,17 @@ from resilient_redis.durations import Duration, DurationSpec, parse_duration, sh
 from resilient_redis.errors import ConfigError
 from resilient_redis.policies import tenacity_bridge, tenacity_names
 from resilient_redis.policies.backoff import full_jitter
-from resilient_redis.policies.base import ALWAYS_CALM, Again, Become, Decision, Layer, Policy, Runtime, require
+from resilient_redis.policies.base import (
+    ALWAYS_CALM,
+    Again,
+    Become,
+    Decision,
+    Layer,
+    Policy,
+    Runtime,
+    require,
+    require_name,
+)
 from resilient_redis.policies.matching import Matcher, dotted, matchers, matches, names_bug, show_matchers
 
 _EXAMPLES = {"retry": "retry_if_exception_type(OSError)", "wait": "wait_fixed(1)", "stop": "stop_after_attempt(3)"}
@@ -259,7 +269,9 @@ class Retry(Policy):
         )
         if self.total_time is not None and self.total_time != math.inf:
             self._set("total_time", parse_duration(self.total_time, "Retry.total_time"))
-        require(self.repeat in REPEAT_RANKS, "Retry", "repeat", self.repeat, f"give one of {', '.join(REPEAT_RANKS)}")
+        known = isinstance(self.repeat, str) and self.repeat in REPEAT_RANKS
+        require(known, "Retry", "repeat", self.repeat, f"give one of {', '.join(REPEAT_RANKS)}")
+        require_name("Retry", self.name)
         self._set("on", matchers(self.on, "Retry.on"))
         for field in ("retry", "wait", "stop"):
             value = getattr(self, field)
@@ -276,11 +288,11 @@ class Retry(Policy):
 
     @property
     def _wait_initial(self) -> float:
-        return float(self.wait_initial)  # type: ignore[arg-type]
+        return float(self.wait_initial)  # type: ignore[arg-type] # seconds since it was made
 
     @property
     def _wait_max(self) -> float:
-        return float(self.wait_max)  # type: ignore[arg-type]
+        return float(self.wait_max)  # type: ignore[arg-type] # likewise
 
     @property
     def _attempts(self) -> float:
@@ -292,7 +304,7 @@ class Retry(Policy):
     def _total_time(self) -> float:
         if self.total_time is None:
             return 5.0 if self.stop is None else math.inf
-        return float(self.total_time)  # type: ignore[arg-type]
+        return float(self.total_time)  # type: ignore[arg-type] # likewise
 
     @property
     def names_what_to_repeat(self) -> bool:

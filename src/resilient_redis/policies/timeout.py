@@ -14,7 +14,7 @@ import msgspec
 
 from resilient_redis.calls import Call
 from resilient_redis.durations import Duration, DurationSpec, parse_duration, show_duration
-from resilient_redis.policies.base import ALWAYS_CALM, Layer, Policy, Runtime, require
+from resilient_redis.policies.base import ALWAYS_CALM, Layer, Policy, Runtime, require, require_name
 
 
 class TimeoutSpec(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -75,6 +75,7 @@ class Timeout(Policy):
         seconds = parse_duration(self.seconds, "Timeout.seconds")
         require(seconds > 0, "Timeout", "seconds", self.seconds, "give more than 0")
         self._set("seconds", seconds)
+        require_name("Timeout", self.name)
 
     @property
     def _seconds(self) -> float:

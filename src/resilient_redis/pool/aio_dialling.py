@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from resilient_redis.connections.attempt import current_attempt
-from resilient_redis.pool.aio_redis_side import abort
+from resilient_redis.pool.aio_endings import abort
 from resilient_redis.pool.face import dial_patience, tell_budget
 from resilient_redis.pool.slots import Slot, State
 
@@ -60,13 +60,14 @@ class Dialler:
         return None
 
     async def _may_begin(self, slot: Slot) -> bool:
-        pool, budget = self._pool, self._pool.options.budget
+        pool = self._pool
         while slot.state is State.RESERVED:
             early = slot.start - pool._now()
             if early > 0:
                 await pool._clock.asleep(early)
-            elif budget is not None and not budget.take():
+            elif not pool._take_budget():
                 pool._ledger.postpone(slot, pool._now() + _BUDGET_RETRY)
+                pool._ask_budget()
             elif pool._ledger.begin_dial(slot, pool._now()):
                 return True
             else:

@@ -21,8 +21,9 @@ from resilient_redis.connections.aio_observed import observed
 from resilient_redis.durations import Duration, parse_duration
 from resilient_redis.pool import fork, leaks
 from resilient_redis.pool.aio_dialling import Dialler
+from resilient_redis.pool.aio_endings import abort
 from resilient_redis.pool.aio_life import Life
-from resilient_redis.pool.aio_redis_side import RedisSide, abort
+from resilient_redis.pool.aio_redis_side import RedisSide
 from resilient_redis.pool.face import PoolFace, deadline_of, mark_as_dialled
 from resilient_redis.pool.options import PoolOptions, take_options
 from resilient_redis.pool.priority import Priority, current_priority, parse_priority
@@ -332,9 +333,10 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         abort(slot.connection)
 
         def closed() -> None:
-            if self._options.budget is not None:
-                self._options.budget.give()
+            if slot in ledger.slots:  # else `reset` has done it
+                self._give_back_budget(1)
             self._step(lambda now: ledger.closed(slot, now))
+            self._closed_for_budget()
 
         try:
             asyncio.get_running_loop().call_soon(closed)
@@ -347,10 +349,21 @@ class ResilientConnectionPool(Life, RedisSide, PoolFace, redis.asyncio.Connectio
         if not fork.witness[0]:
             fork.catch_up()
         if self._loop is not None and not self._loop.is_closed():
-            raise RuntimeError(
-                f"pool {self.name!r} belongs to another event loop, which is still open; make one client for each loop"
-            )
+            raise self._not_this_loop()
         if self._loop is not None:
             self.reset()
         self._loop = loop
         self._schedule_upkeep()
+
+    def _keep_out(self) -> None:
+        """Nobody closes connections under another loop that runs, in a thread of its own. One that stands still is
+        no danger: whoever clears up after it may do so from his own.
+        """
+        loop = self._loop
+        if loop is not None and loop.is_running() and loop is not asyncio.get_running_loop():
+            raise self._not_this_loop()
+
+    def _not_this_loop(self) -> RuntimeError:
+        return RuntimeError(
+            f"pool {self.name!r} belongs to another event loop, which is still open; make one client for each loop"
+        )

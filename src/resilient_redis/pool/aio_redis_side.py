@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakSet
 
@@ -20,14 +19,14 @@ from resilient_redis.connections.fork_gate import CONNECTING, fork_gate
 from resilient_redis.errors import PoolTimeoutError
 from resilient_redis.events import logger
 from resilient_redis.pool import fork
+from resilient_redis.pool.aio_dialling import Dialler
+from resilient_redis.pool.aio_endings import abandoned, abort, cut_off, disown, let_the_loop_close, socket_of
 from resilient_redis.pool.metrics import Meter, metered
 from resilient_redis.pool.redis_side import NOTHING_USUAL, are_usual, cannot_know, has_token
-from resilient_redis.pool.slots import LENDABLE, Slot, State
+from resilient_redis.pool.slots import Slot, State
+from resilient_redis.pool.stats import PoolStats
 from resilient_redis.pool.story import exhausted
-
-_abandoned: list[Any] = []
-"""In a forked child: the parent's connections. They are kept for ever: their finalisers would speak to a loop that is
-the parent's."""
+from resilient_redis.pool.todo import Todo
 
 
 def _layout_of(pool: Any) -> Any:
@@ -49,6 +48,22 @@ class RedisSide:
     """Mixin of the asyncio `ResilientConnectionPool`: redis-py's methods and attributes."""
 
     _ledger: Any
+    _options: Any
+    _dialler: Dialler
+    _loop: asyncio.AbstractEventLoop | None
+    _tasks: set[asyncio.Task[Any]]
+    _dials: set[asyncio.Task[Any]]
+    _now: Callable[[], float]
+    _step: Callable[[Callable[[float], Todo]], None]
+    _discard: Callable[[Slot, str], None]
+    _spawn: Callable[[Coroutine[Any, Any, None]], Any]
+    _after_fork: Callable[[], None]
+    _new_ledger: Callable[[], None]
+    _leave_budget: Callable[[], None]
+    _keep_out: Callable[[], None]
+    aclose: Callable[[], Awaitable[Any]]
+    resize: Callable[[int], None]
+    stats: Callable[[], PoolStats]
     connection_class: Any
     connection_kwargs: dict[str, Any]
     _event_dispatcher: Any
@@ -69,7 +84,7 @@ class RedisSide:
     @max_connections.setter
     def max_connections(self, most: int) -> None:
         if "_ledger" in vars(self):
-            self.resize(most)  # type: ignore[attr-defined]
+            self.resize(most)
         else:
             vars(self)["_most"] = most
 
@@ -111,9 +126,9 @@ class RedisSide:
             PoolTimeoutError: none is idle. (redis-py makes one that is not open yet; here one is opened before it is
                 lent: ``await get_connection()``.)
         """
-        slot = self._ledger.take(self._now())  # type: ignore[attr-defined]
+        slot = self._ledger.take(self._now())
         if slot is None:
-            raise PoolTimeoutError(exhausted(self.stats(), 0.0, "no connection is idle; await get_connection()"))  # type: ignore[attr-defined]
+            raise PoolTimeoutError(exhausted(self.stats(), 0.0, "no connection is idle; await get_connection()"))
         return slot.connection
 
     # Making and forgetting
@@ -130,22 +145,6 @@ class RedisSide:
         """redis-py's check of a borrowed connection; ours is made when it is borrowed."""
         await connection.connect()
 
-    def reset(self) -> None:
-        """Forget every connection and begin anew, as redis-py's does; lent ones are closed when they come back."""
-        if "_ledger" not in vars(self):
-            return
-        ledger = self._ledger
-        self._renew_locks()
-        self._forgotten.update(ledger.leased)
-        taken = sum(slot.state in LENDABLE for slot in ledger.slots)
-        self._new_ledger()  # type: ignore[attr-defined]
-        for slot in list(ledger.idle):
-            abort(slot.connection)
-        budget = self._options.budget  # type: ignore[attr-defined]
-        if budget is not None:
-            for _ in range(taken):
-                budget.give()
-
     def after_fork(self) -> None:
         """In a child process: nothing of the parent's is used, and its loop is not touched."""
         ledger = self._ledger
@@ -153,16 +152,16 @@ class RedisSide:
         if self._meter is not None:
             self._meter.after_fork()
         inherited = {*self._made, *(slot.connection for slot in ledger.slots if slot.connection is not None)}
-        numbers = [fork.descriptor_of(_socket_of(connection)) for connection in inherited]
+        numbers = [fork.descriptor_of(socket_of(connection)) for connection in inherited]
         with contextlib.suppress(OSError):
             fork.sever([number for number in numbers if number is not None])
-        _abandoned.append((ledger, self._tasks, self._loop))  # type: ignore[attr-defined]
+        abandoned.append((ledger, self._tasks, self._loop))
         for connection in inherited:
             with contextlib.suppress(Exception):
                 disown(connection)
         self._made = WeakSet()
         self._forgotten.update(ledger.leased)
-        self._after_fork()  # type: ignore[attr-defined]
+        self._after_fork()
 
     def _renew_locks(self) -> None:
         """redis-py's locks, which may be held by a task of a loop that is gone, or belong to it."""
@@ -183,22 +182,25 @@ class RedisSide:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.aclose()  # type: ignore[attr-defined]
+        await self.aclose()
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections, and with ``inuse_connections`` cut the lent ones off too; the pool stays open.
 
         A lent connection is cut at its socket: its borrower gets a ConnectionError, and is not dialled for unasked.
         """
+        if not fork.witness[0]:
+            fork.catch_up()
+        self._keep_out()
         ledger = self._ledger
         if not inuse_connections:
             self._discard_idle("disconnect")
             await let_the_loop_close()
             return
-        for task in list(self._dials):  # type: ignore[attr-defined]
+        for task in list(self._dials):
             if task is not asyncio.current_task():
                 task.cancel()
-        self._step(lambda now: ledger.drain(now, "disconnect"))  # type: ignore[attr-defined]
+        self._step(lambda now: ledger.drain(now, "disconnect"))
         for connection in list(ledger.leased):
             cut_off(connection)
         await let_the_loop_close()
@@ -210,13 +212,13 @@ class RedisSide:
 
     async def _update_maint_notifications_configs_for_connections(self, *args: Any, **kwargs: Any) -> None:
         """As redis-py's, which closes idle connections where they are; here they leave the pool."""
-        await super()._update_maint_notifications_configs_for_connections(*args, **kwargs)  # type: ignore[misc]
+        await super()._update_maint_notifications_configs_for_connections(*args, **kwargs)  # type: ignore[misc] # of redis-py's pool, beside this mixin
         self._discard_idle("moving")
 
     def _discard_idle(self, cause: str, only: set[Any] | None = None) -> None:
         for slot in list(self._ledger.idle):
             if (only is None or slot.connection in only) and self._ledger.check_out(slot):
-                self._discard(slot, cause)  # type: ignore[attr-defined]
+                self._discard(slot, cause)
 
     # Credentials, retries and events
 
@@ -231,7 +233,7 @@ class RedisSide:
 
         A credential provider may have a loop of its own: the work is done in the pool's.
         """
-        loop = self._loop  # type: ignore[attr-defined]
+        loop = self._loop
         if loop is not None and loop is not asyncio.get_running_loop() and not loop.is_closed():
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._renew_credentials(token), loop))
         else:
@@ -250,16 +252,16 @@ class RedisSide:
         outer = current_attempt.get()
         current_attempt.set(None)
         try:
-            async with asyncio.timeout(self._dialler.patience):  # type: ignore[attr-defined]
+            async with asyncio.timeout(self._dialler.patience):
                 await self._catch_up(slot.connection)
         except BaseException as error:
-            self._discard(slot, "auth")  # type: ignore[attr-defined]
+            self._discard(slot, "auth")
             if not isinstance(error, Exception):
                 raise
             return
         finally:
             current_attempt.set(outer)
-        self._step(lambda now: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+        self._step(lambda now: self._ledger.check_in(slot, now))
 
     async def _catch_up(self, connection: Any) -> None:
         """Tell the server the newest credentials. redis-py forgets those that come while it tells of others."""
@@ -302,7 +304,7 @@ class RedisSide:
             return False
         self._ledger.leased[slot.connection] = slot
         slot.state = State.VALIDATING
-        self._spawn(self._tell_release(slot, cause, self._dialler.patience if usual else None))  # type: ignore[attr-defined]
+        self._spawn(self._tell_release(slot, cause, self._dialler.patience if usual else None))
         return True
 
     async def _tell_release(self, slot: Slot, cause: str | None, patience: float | None) -> None:
@@ -319,83 +321,24 @@ class RedisSide:
                     connection.set_re_auth_token(self._token)
                 await self._catch_up(connection)
         except Exception:  # noqa: BLE001 - a listener's failure must not lose the connection's place
-            logger.warning("pool %s: a listener of AsyncAfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined]
+            logger.warning("pool %s: a listener of AsyncAfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined] # of `PoolFace`
         except BaseException:
-            self._discard(slot, cause or "auth")  # type: ignore[attr-defined]
+            self._discard(slot, cause or "auth")
             raise
-        now, ledger = self._now(), self._ledger  # type: ignore[attr-defined]
+        now, ledger = self._now(), self._ledger
         cause = cause or ("auth" if has_token(connection) else dirt(connection))
         cause = cause or (slot.doom if slot.expires <= now else None)
         if cause is not None:
-            self._discard(slot, cause)  # type: ignore[attr-defined]
+            self._discard(slot, cause)
             return
         ledger.leased.pop(connection, None)
         ledger.give_back(slot, now)
-        self._step(ledger.settle)  # type: ignore[attr-defined]
+        self._step(ledger.settle)
 
     def __del__(self) -> None:
-        """redis-py's metrics count no connection of a pool that is gone."""
+        """redis-py's metrics count no connection of a pool that is gone, and its budget has others to serve."""
+        self._leave_budget()
         meter = vars(self).get("_meter")
         if meter is not None:
             with contextlib.suppress(Exception):
                 meter.forget()
-
-
-def abort(connection: Any) -> None:
-    """End a connection now, without a word and without waiting. Its transport's socket is closed in the loop's next
-    round. Never raises.
-    """
-    if connection is None:
-        return
-    with contextlib.suppress(Exception):
-        _end(connection._writer.transport)
-    closing = None
-    try:
-        closing = connection.disconnect(nowait=True)
-        closing.send(None)  # with nowait redis-py does not wait for anything
-    except StopIteration:
-        return
-    except Exception:  # noqa: BLE001 - it is gone, one way or another
-        with contextlib.suppress(Exception):  # older redis-py disconnects only within a task
-            connection._parser.on_disconnect()
-            connection._close()
-        return
-    closing.close()
-
-
-def cut_off(connection: Any) -> None:
-    """End a connection under its borrower: what it reads or writes next fails.
-
-    It is not disconnected: redis-py would dial it anew at the borrower's next command, in the middle of a WATCH too.
-    """
-    with contextlib.suppress(Exception):
-        _end(connection._writer.transport)
-
-
-def _end(transport: Any) -> None:
-    with contextlib.suppress(OSError):  # also where a child has a copy: it was forked while this was being dialled
-        transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
-    transport.abort()
-
-
-async def let_the_loop_close() -> None:
-    """Transports close their sockets in the loop's next round."""
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-
-
-def disown(connection: Any) -> None:
-    """In a child: a connection of the parent's is kept out of reach of its finaliser, and refuses whoever holds it."""
-    _abandoned.append((connection, connection._reader, connection._writer))
-    connection.connect = connection.connect_check_health = _refuse
-    connection._reader = connection._writer = None
-    connection._parser.on_disconnect()
-
-
-async def _refuse(*_: Any, **__: Any) -> None:
-    raise fork.inherited_error()
-
-
-def _socket_of(connection: Any) -> Any:
-    writer = getattr(connection, "_writer", None)
-    return None if writer is None else writer.transport.get_extra_info("socket")

@@ -7,12 +7,12 @@ from typing import Any
 import redis.asyncio.sentinel
 
 from resilient_redis.clock import Clock
+from resilient_redis.pool.aio_endings import let_the_loop_close
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
-from resilient_redis.pool.aio_redis_side import let_the_loop_close
 from resilient_redis.pool.options import PoolOptions, take_options
 
 
-class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sentinel.SentinelConnectionPool):  # type: ignore[misc]
+class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.asyncio.sentinel.SentinelConnectionPool):  # type: ignore[misc] # as its base
     """A ``redis.asyncio.sentinel.SentinelConnectionPool`` that is a `ResilientConnectionPool`.
 
     Each dial asks the sentinels where the master is (or a replica). When the master has moved, no connection to the

@@ -187,11 +187,12 @@ class Books:
         return True
 
     def _retire(self, slot: Slot, cause: str, now: float, todo: Todo) -> None:
+        was_lent = slot.state is State.LEASED  # else it lay idle, and the pool itself has found out
         slot.state = State.CLOSING
         self.tally.closes[cause] += 1
         if cause in _TROUBLE:
             self.pace.trouble(now)
-        if cause == "eof" and slot.uses == 1 and slot.idled < _FRESH:
+        if cause == "eof" and was_lent and slot.uses == 1 and slot.idled < _FRESH:
             self.pace.stillborn(slot.began, now)
             self._replan()  # as after a failed dial
         todo.close.append(slot)

@@ -108,8 +108,7 @@ class Dialler:
         self._pool._step(lambda now: ledger.dial_abandoned(slot, now))
 
     def _take_from_budget(self, slot: Slot) -> bool:
-        budget = self._pool.options.budget
-        if budget is None or budget.take():
+        if self._pool._take_budget():
             return True
         slot.start = self._pool._now() + _BUDGET_RETRY
         return False

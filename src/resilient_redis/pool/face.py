@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -46,6 +47,9 @@ JUST_USED = 0.001
 """Seconds for which a connection that came back counts as alive, whatever ``validate_after`` says: what is handed from
 one borrower straight to the next one, perhaps late in that one's patience, must not be put to the test again."""
 
+_NEWS = 1.0
+"""Seconds for which it counts that the budget allowed no more. Who waits for it asks it twenty times in that time."""
+
 USUAL_DIAL = 5.0
 """Seconds that a dial may take where nothing else is said; redis-py 8's own default."""
 
@@ -61,6 +65,9 @@ class PoolFace:
     events: Events
     _step: Callable[[Callable[[float], Todo]], None]
     set_retry: Callable[[Any], None]
+    _look_for_metrics: Callable[[], None]
+    _schedule_upkeep: Callable[[], None]
+    _budget_full_at = -math.inf  # when the budget last allowed no more
     _shared: Any = None  # the lines of the multiplexed strategy, if a client uses it
 
     def _begin(self, options: PoolOptions, clock: Clock | None, *, own_dials: bool) -> None:
@@ -102,10 +109,21 @@ class PoolFace:
         'at most 4 connections, 0 kept idle, 0.25 s to get one, closed after 60 s idle or 1800 s in all'
         """
         fixed = {name: getattr(self._options, name) for name in BUILT_IN}
+        interval = self._options.maintenance_interval
         self._options = changed = replace(options, **fixed)
         self._take_over(changed)
+        self._look_for_leaks()
         self._ledger._options = changed
         self._step(lambda now: self._ledger.resize(changed.max_connections, changed.min_idle, now))
+        if changed.maintenance_interval != interval:
+            self._schedule_upkeep()
+
+    def _look_for_leaks(self) -> None:
+        """From now on, or no more; then nobody's place in the code is told as that of a later borrower."""
+        if self._leak_threshold is None:
+            for slot in list(self._ledger.slots):
+                slot.place = None
+        self._look_for_metrics()  # which chooses how to borrow anew
 
     @property
     def options(self) -> PoolOptions:
@@ -155,7 +173,7 @@ class PoolFace:
             min=ledger.least,
             dialling=count[State.RESERVED] + count[State.DIALLING],
             closing=count[State.CLOSING],
-            allowed=ledger.most,
+            allowed=min(ledger.most, len(slots) - count[State.RESERVED]) if self._budget_is_full else ledger.most,
             generation=ledger.generation,
             borrows=tally.borrows + sum(slot.uses for slot in slots),
             waits=tally.waits,
@@ -193,9 +211,10 @@ class PoolFace:
 
     def _trouble(self) -> dict[str, Any]:
         """What the last dial met, for `story`, `exhausted` and `pool_health`."""
-        pace = self._ledger.pace
+        pace, budget = self._ledger.pace, self._options.budget
         error = None if pace.error is None else type(pace.error).__name__
-        return {"last_dial_error": error, "dial_pause": pace.left(self._now())}
+        told = budget.describe() if budget is not None and self._budget_is_full else None
+        return {"last_dial_error": error, "dial_pause": pace.left(self._now()), "budget": told}
 
     def __repr__(self) -> str:
         """The pool in one line of numbers; no password is in it."""
@@ -221,14 +240,58 @@ class PoolFace:
             self._shared.retire(cause)
 
     def _shed_for_budget(self) -> None:
-        """Close what the budget wants back; what is idle now, the rest when it comes back."""
+        """Close what the budget wants back; what is idle now, the rest when it comes back.
+
+        The last connection goes too, if nobody uses it: others may have a part in the budget who hold their last one.
+        """
         budget, ledger = self._options.budget, self._ledger
         too_many = budget.surplus() if budget is not None else 0
-        most = self._options.max_connections
-        if too_many:
-            most = max(1, min(most, len(ledger.slots) - too_many))
+        most, there = self._options.max_connections, len(ledger.slots)
+        if too_many and there:
+            unused = not ledger.queue and len(ledger.idle) == there
+            most = max(0 if unused else 1, min(most, there - too_many))
         if most != ledger.most:
             self._step(lambda now: ledger.resize(most, ledger.least, now))
+
+    @property
+    def _budget_is_full(self) -> bool:
+        """Does the budget, or did it a moment ago, allow no more connections?"""
+        return self._now() - self._budget_full_at < _NEWS
+
+    def _take_budget(self) -> bool:
+        """A place of the budget's for one connection; False: there is none now."""
+        budget = self._options.budget
+        if budget is None or budget.take():
+            self._budget_full_at = -math.inf
+            return True
+        self._budget_full_at = self._now()
+        return False
+
+    def _give_back_budget(self, count: int) -> None:
+        """The places of so many connections are for other processes again."""
+        budget = self._options.budget
+        if budget is not None:
+            for _ in range(count):
+                budget.give()
+
+    def _closed_for_budget(self) -> None:
+        """A connection is closed: perhaps the budget has what it wanted back, and the pool may grow again."""
+        if self._ledger.most < self._options.max_connections:
+            self._shed_for_budget()
+
+    def _leave_budget(self) -> None:
+        """The pool is forgotten, and was perhaps never closed. What is idle ends with it; what is lent, with whoever
+        has it.
+        """
+        own = vars(self)
+        budget = own["_options"].budget if "_ledger" in own else None
+        if budget is None:
+            return
+        for slot in list(own["_ledger"].slots):
+            if slot.state is State.LEASED:
+                weakref.finalize(slot.connection, budget.give).atexit = False
+            elif slot.state in (State.IDLE, State.CLOSING):
+                budget.give()
 
     # Errors
 
@@ -261,11 +324,11 @@ class PoolFace:
             # Nobody has what it waits for: it is the server that does not answer, and a circuit should know.
             story = exhausted(stats, waited, "dialling", **self._trouble())
             return rx.TimeoutError(f"no connection could be opened in time: {story}")
-        return PoolTimeoutError(exhausted(stats, waited, "no connection came back in time", **self._trouble()))
+        why = "the budget allows no more" if self._budget_is_full else "no connection came back in time"
+        return PoolTimeoutError(exhausted(stats, waited, why, **self._trouble()))
 
-    @staticmethod
-    def _only_dials(stats: PoolStats) -> bool:
-        return stats.dialling > 0 and stats.borrowed == 0
+    def _only_dials(self, stats: PoolStats) -> bool:
+        return stats.dialling > 0 and stats.borrowed == 0 and not self._budget_is_full
 
     def _refuse_return(self) -> None:
         """Somebody gives back what is not lent.
@@ -330,6 +393,7 @@ def check_bounds(most: int | None, least: int | None, options: PoolOptions) -> t
         ConfigError: they are out of range.
     """
     most = options.max_connections if most is None else most
+    most = PoolOptions(max_connections=most).max_connections
     least = min(options.min_idle, most) if least is None else least
     checked = PoolOptions(max_connections=most, min_idle=least)
     return checked.max_connections, checked.min_idle

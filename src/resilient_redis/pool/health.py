@@ -45,6 +45,10 @@ class PoolHealth(msgspec.Struct, frozen=True):
         advice: what to do, the most urgent first; empty when there is nothing to do.
 
     Immutable.
+
+    >>> from resilient_redis import ResilientRedis
+    >>> ResilientRedis().health().reasons[0]
+    '0 of 100 connections are in use (0%)'
     """
 
     status: Status
@@ -76,6 +80,7 @@ def pool_health(
     breakers: Mapping[str, str] = _NO_BREAKERS,
     last_dial_error: str | None = None,
     dial_pause: float = 0,
+    budget: str | None = None,
     long_lease: float = LONG_LEASE,
 ) -> PoolHealth:
     """Judge a pool.
@@ -91,11 +96,17 @@ def pool_health(
         breakers: the state of each circuit over this pool, by name: ``closed``, ``open``, ``half-open``, ``isolated``.
         last_dial_error: what the last dial raised; ``None`` once one has succeeded.
         dial_pause: seconds until the pool dials again after a failure; 0 when it may dial.
+        budget: what the budget says of itself, if it allows no more connections now.
         long_lease: seconds after which a lease is worth a word; pass ``leak_threshold`` if there is one.
     """
     found = list(
         findings(
-            stats, breakers=breakers, last_dial_error=last_dial_error, dial_pause=dial_pause, long_lease=long_lease
+            stats,
+            breakers=breakers,
+            last_dial_error=last_dial_error,
+            dial_pause=dial_pause,
+            budget=budget,
+            long_lease=long_lease,
         )
     )
     found.sort(key=lambda finding: -_RANK[finding.status])  # stable: equally bad ones keep their order
@@ -113,6 +124,7 @@ def findings(
     breakers: Mapping[str, str] = _NO_BREAKERS,
     last_dial_error: str | None = None,
     dial_pause: float = 0,
+    budget: str | None = None,
     long_lease: float = LONG_LEASE,
     waited: float | None = None,
 ) -> Iterator[Finding]:
@@ -136,7 +148,14 @@ def findings(
     server = [*_circuits(breakers), *_dials(stats, last_dial_error, dial_pause, waited)]
     yield from server
     unreachable = any(finding.status == "critical" for finding in server)
-    if not unreachable:
+    if budget is not None:
+        waits = stats.pending > 0 or waited is not None
+        yield Finding(
+            "critical" if waits else "warning",
+            f"the budget allows no more connections now ({shorten(budget)})",
+            "raise the budget, or let fewer processes have a part in it; max_connections is not what limits",
+        )
+    elif not unreachable:
         yield from _slow_dials(stats, waited)
     if stats.oldest_lease is not None and stats.oldest_lease >= long_lease:
         yield _long_lease(stats, stats.oldest_lease)

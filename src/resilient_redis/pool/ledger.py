@@ -166,7 +166,7 @@ class Ledger(Books):
         lifetime = self._options.max_lifetime
         if lifetime is not None:
             spread = 1.0 - _LIFETIME_SPREAD * self._rng.random()
-            slot.expires = min(slot.expires, now + float(lifetime) * spread)  # type: ignore[arg-type]
+            slot.expires = min(slot.expires, now + float(lifetime) * spread)  # type: ignore[arg-type] # seconds: options are parsed
         todo = Todo()
         owner, slot.owner = slot.owner, None
         if owner is not None and self.state == "closed":
@@ -241,6 +241,18 @@ class Ledger(Books):
             self._retire_idle(slot, cause, now, todo)
         return self._merge(todo, now)
 
+    def forget_lent(self) -> int:
+        """What is lent counts no more, and is a stranger when it comes back; how many were forgotten.
+
+        Those that the pool itself is looking at stay: it is about to give them back.
+        """
+        forgotten = 0
+        for slot in list(self.leased.values()):
+            if slot.state is State.LEASED and self.leased.pop(slot.connection, None) is not None:
+                self._forget(slot)
+                forgotten += 1
+        return forgotten
+
     def resize(self, most: int, least: int, now: float) -> Todo:
         """Other bounds. What is too much and idle ends now, what is lent ends when it comes back."""
         self.most, self.least = most, least
@@ -272,6 +284,6 @@ class Ledger(Books):
         for slot in list(self.idle):
             if slot.expires <= now:
                 self._retire_idle(slot, slot.doom, now, todo)
-            elif timeout is not None and now - slot.since >= timeout and len(self.idle) > self.least:  # type: ignore[operator]
+            elif timeout is not None and now - slot.since >= timeout and len(self.idle) > self.least:  # type: ignore[operator] # seconds: options are parsed
                 self._retire_idle(slot, "idle", now, todo)
         return self._merge(todo, now)

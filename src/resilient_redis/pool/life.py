@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import deque
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 import msgspec
 
+from resilient_redis.clock import Clock
 from resilient_redis.connections.cleanliness import absorb
 from resilient_redis.durations import Duration, parse_duration
-from resilient_redis.pool import leaks
+from resilient_redis.pool import leaks, maintenance
 from resilient_redis.pool.bell import Bell
+from resilient_redis.pool.dialling import Dialler
+from resilient_redis.pool.endings import cut_off
 from resilient_redis.pool.face import check_bounds
-from resilient_redis.pool.redis_side import cut_off
-from resilient_redis.pool.slots import State
+from resilient_redis.pool.slots import Slot, State
 from resilient_redis.pool.todo import Todo
 
 _UNFINISHED = (State.RESERVED, State.DIALLING)
@@ -47,7 +52,26 @@ class Life:
 
     _ledger: Any
     _options: Any
+    _clock: Clock
+    _dialler: Dialler
+    _lock: Any
     _quiet: Bell
+    _spares: set[Slot]
+    _forgotten: WeakSet[Any]
+    _postponed: deque[Callable[[float], Todo]]
+    _now: Callable[[], float]
+    _step: Any
+    _discard: Callable[[Slot, str], None]
+    _recover: Callable[[Slot | None], None]
+    _mend: Callable[[], None]
+    _audit: Callable[[], None]
+    _checkpid: Callable[[], None]
+    _look_for_metrics: Callable[[], None]
+    _new_ledger: Callable[[], None]
+    _retire_shared: Callable[[str], None]
+    _set_up_mending: Callable[[], None]
+    _shed_for_budget: Callable[[], None]
+    _why_not_warm: Callable[[], list[BaseException]]
     _maintain_at = math.inf
     """Clock reading at which a borrower's thread does the upkeep, where no background thread may."""
 
@@ -67,36 +91,36 @@ class Life:
         2
         """
         seconds = parse_duration(timeout, "timeout")
-        self._checkpid()  # type: ignore[attr-defined]
+        self._checkpid()
         self._ledger.resting = False
         return self._warm(seconds)
 
     def _warm(self, seconds: float) -> WarmUp:
         """The same for upkeep: it stops where the pool is disconnected meanwhile."""
-        deadline = self._now() + seconds  # type: ignore[attr-defined]
+        deadline = self._now() + seconds
         opened = 0
         errors: list[BaseException] = []
-        while self._now() < deadline:  # type: ignore[attr-defined]
+        while self._now() < deadline:
             slot = self._spare()
             if slot is None:
                 break
             try:
-                if slot.start > self._now():  # type: ignore[attr-defined]
-                    self._clock.sleep(slot.start - self._now())  # type: ignore[attr-defined]
-                error = self._dialler.dial_spare(slot, deadline)  # type: ignore[attr-defined]
+                if slot.start > self._now():
+                    self._clock.sleep(slot.start - self._now())
+                error = self._dialler.dial_spare(slot, deadline)
             finally:
                 if slot.state in _UNFINISHED:  # nobody else would go on, and waiters would count on it
-                    self._step(lambda now, slot=slot: self._ledger.dial_abandoned(slot, now))  # type: ignore[attr-defined]
-                self._spares.discard(slot)  # type: ignore[attr-defined]
+                    self._step(lambda now, slot=slot: self._ledger.dial_abandoned(slot, now))
+                self._spares.discard(slot)
             if error is not None:
                 errors.append(error)
                 break
             opened += slot.connection is not None
-        errors = errors or self._why_not_warm()  # type: ignore[attr-defined]
+        errors = errors or self._why_not_warm()
         return WarmUp(self._ledger.least, opened, len(self._ledger.idle), tuple(errors))
 
     def _spare(self) -> Any:
-        with self._lock:  # type: ignore[attr-defined]
+        with self._lock:
             if self._stepping:
                 return None  # asked from inside a step, by a signal handler or a finaliser
         slot: Any = None
@@ -105,14 +129,14 @@ class Life:
             nonlocal slot
             slot = self._ledger.reserve_spare(now)
             if slot is not None:
-                self._spares.add(slot)  # type: ignore[attr-defined]
+                self._spares.add(slot)
             return Todo()
 
         try:
-            self._step(reserve)  # type: ignore[attr-defined]
+            self._step(reserve)
         except BaseException:
-            self._spares.discard(slot)  # type: ignore[attr-defined]
-            self._mend()  # type: ignore[attr-defined]
+            self._spares.discard(slot)
+            self._mend()
             raise
         return slot
 
@@ -124,21 +148,24 @@ class Life:
         Args:
             dial_for: seconds for keeping ``min_idle`` connections open.
         """
-        self._look_for_metrics()  # type: ignore[attr-defined]
+        self._look_for_metrics()
         self.keep_budget()
-        self._step(self._ledger.maintain)  # type: ignore[attr-defined]
-        self._audit()  # type: ignore[attr-defined]
+        self._step(self._ledger.maintain)
+        self._audit()
         self._bury_the_dead()
-        leaks.report(self, self._now())  # type: ignore[attr-defined]
+        leaks.report(self, self._now())
         self._warm(dial_for)
+
+    def _schedule_upkeep(self) -> None:
+        maintenance.register(self)
 
     def keep_budget(self) -> None:
         """Renew the share of this process, and close what it has too much."""
         budget = self._options.budget
         if budget is None:
             return
-        budget.maintain(self._now())  # type: ignore[attr-defined]
-        self._shed_for_budget()  # type: ignore[attr-defined]
+        budget.maintain(self._now())
+        self._shed_for_budget()
 
     def _bury_the_dead(self) -> None:
         """An idle connection that the server has closed is found here, not by a borrower."""
@@ -148,11 +175,11 @@ class Life:
                 ours = slot.probe() and self._ledger.check_out(slot)
                 cause = absorb(slot.connection) if ours else None
                 if cause is not None:
-                    self._discard(slot, cause)  # type: ignore[attr-defined]
+                    self._discard(slot, cause)
                 elif ours:
-                    self._step(lambda now, slot=slot: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+                    self._step(lambda now, slot=slot: self._ledger.check_in(slot, now))
             except BaseException:
-                self._recover(slot if ours else None)  # type: ignore[attr-defined]
+                self._recover(slot if ours else None)
                 raise
 
     def resize(self, max_connections: int | None = None, min_idle: int | None = None) -> None:
@@ -167,15 +194,15 @@ class Life:
         """
         most, least = check_bounds(max_connections, min_idle, self._options)
         self._options = self._options.resized(most, least)
-        self._step(lambda now: self._ledger.resize(most, least, now))  # type: ignore[attr-defined]
+        self._step(lambda now: self._ledger.resize(most, least, now))
 
     def drain(self) -> None:
         """A new generation: idle connections are closed now, lent ones when they come back.
 
         For after a failover, or a change of credentials. The pool goes on serving.
         """
-        self._step(self._ledger.drain)  # type: ignore[attr-defined]
-        self._retire_shared("drain")  # type: ignore[attr-defined]
+        self._step(self._ledger.drain)
+        self._retire_shared("drain")
 
     def close(self, timeout: Duration = 0.0) -> bool:
         """Close the pool for good: refuse newcomers, serve those who wait, close what is idle, wait for the rest.
@@ -189,24 +216,24 @@ class Life:
         Safe to call again, and from a signal handler's thread.
         """
         seconds = parse_duration(timeout, "timeout")
-        self._checkpid()  # type: ignore[attr-defined]
+        self._checkpid()
         self._quiet.clear()
-        self._step(self._ledger.begin_close)  # type: ignore[attr-defined]
-        self._retire_shared("closed")  # type: ignore[attr-defined]
-        calm = self._ledger.quiet or (seconds > 0 and self._clock.wait(self._quiet, seconds))  # type: ignore[attr-defined]
-        self._step(self._ledger.finish_close)  # type: ignore[attr-defined]
+        self._step(self._ledger.begin_close)
+        self._retire_shared("closed")
+        calm = self._ledger.quiet or (seconds > 0 and self._clock.wait(self._quiet, seconds))
+        self._step(self._ledger.finish_close)
         for connection in list(self._ledger.leased):
             cut_off(connection)
         return bool(calm)
 
     def _after_fork(self) -> None:
         """In a child: begin anew."""
-        self._forgotten.update(self._ledger.leased)  # type: ignore[attr-defined]
-        self._postponed.clear()  # type: ignore[attr-defined]
+        self._forgotten.update(self._ledger.leased)
+        self._postponed.clear()
         self._stepping = False
         self._quiet = Bell()
-        self._set_up_mending()  # type: ignore[attr-defined]
-        self._new_ledger()  # type: ignore[attr-defined]
+        self._set_up_mending()
+        self._new_ledger()
         if self._options.budget is not None:
             self._options.budget.after_fork()
-            self._options.budget.attach(self.name)  # type: ignore[attr-defined]
+            self._options.budget.attach(self.name)  # type: ignore[attr-defined] # of `PoolFace`

@@ -95,15 +95,21 @@ _upkeep = Upkeep()
 def register(pool: Any) -> None:
     """See to it that ``pool.maintain()`` is called: by the thread, or where that is not allowed by borrowers."""
     if not (pool.options.background and _upkeep.add(pool)):
-        pool._maintain_at = pool._now() + pool.options.maintenance_interval
+        pool._maintain_at = pool._now() + _interval(pool)
 
 
 def due(pool: Any) -> None:
     """A borrower found that the upkeep is due: no thread may do it, or a fork has left it behind."""
     pool._maintain_at = math.inf
     if not (pool.options.background and _upkeep.add(pool)):
-        pool._maintain_at = pool._now() + pool.options.maintenance_interval
+        pool._maintain_at = pool._now() + _interval(pool)
         pool.maintain(dial_for=_BORROWERS_DIALS)
+
+
+def _interval(pool: Any) -> float:
+    """Seconds between two rounds of a borrower's thread: a budget may not last for as long as the pool waits."""
+    interval: float = pool.options.maintenance_interval
+    return min(interval, getattr(pool.options.budget, "interval", interval))
 
 
 def _after_fork() -> None:

@@ -99,6 +99,12 @@ class PoolOptions:
             self._set_duration(field)
         for field in _SWITCHES:
             self._set_switch(field)
+        if not (self.name is None or isinstance(self.name, str)):
+            raise ConfigError(f"name: {self.name!r}; give a text, or None for the address", field="name")
+        if not (self.budget is None or hasattr(self.budget, "surplus")) or isinstance(self.budget, type):
+            raise ConfigError(
+                f"budget: {self.budget!r}; give a budget, such as StaticBudget(100, workers=4), or None", field="budget"
+            )
         if self.min_idle > self.max_connections:
             raise ConfigError(
                 f"min_idle: {self.min_idle} is more than max_connections ({self.max_connections}); lower it",
@@ -126,7 +132,7 @@ class PoolOptions:
         """
         life = [f"{show_duration(seconds)} {word}" for seconds, word in self._ends()]
         parts = [f"at most {self.max_connections} connections", f"{self.min_idle} kept idle"]
-        parts.append(f"{show_duration(float(self.acquire_timeout))} to get one")  # type: ignore[arg-type]
+        parts.append(f"{show_duration(float(self.acquire_timeout))} to get one")  # type: ignore[arg-type] # seconds since it was made
         parts.append(f"closed after {' or '.join(life)}" if life else "never closed by age")
         if self.budget is not None:
             parts.append(self.budget.describe())
@@ -134,7 +140,7 @@ class PoolOptions:
 
     def _ends(self) -> list[tuple[float, str]]:
         ends = ((self.idle_timeout, "idle"), (self.max_lifetime, "in all"))
-        return [(float(seconds), word) for seconds, word in ends if seconds is not None]  # type: ignore[arg-type]
+        return [(float(seconds), word) for seconds, word in ends if seconds is not None]  # type: ignore[arg-type] # seconds since it was made
 
     def _check_count(self, field: str, least: int) -> None:
         value = getattr(self, field)

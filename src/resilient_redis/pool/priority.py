@@ -44,6 +44,12 @@ def parse_priority(priority: Priority) -> float:
 def priority(priority: Priority) -> Iterator[None]:
     """Every command of this thread or task inside the block queues with this priority, on any pool of ours.
 
+    Args:
+        priority: see `Priority`.
+
+    Raises:
+        ConfigError: no known name, or a number outside -10 to 10.
+
     >>> with priority("high"):
     ...     current_priority.get()
     1.0

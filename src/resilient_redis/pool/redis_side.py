@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 from weakref import WeakSet
 
@@ -17,8 +17,11 @@ from resilient_redis.connections.fork_gate import CONNECTING, fork_gate
 from resilient_redis.connections.observed import observed
 from resilient_redis.events import logger
 from resilient_redis.pool import fork
+from resilient_redis.pool.dialling import Dialler
+from resilient_redis.pool.endings import cut_off, descriptor_of, disown, inner_of
 from resilient_redis.pool.metrics import Meter, metered
-from resilient_redis.pool.slots import LENDABLE, Slot
+from resilient_redis.pool.slots import Slot
+from resilient_redis.pool.todo import Todo
 
 NOTHING_USUAL: Any = object()
 """In place of redis-py's own listeners: every release is looked at."""
@@ -30,6 +33,18 @@ class RedisSide:
     """Mixin of `ResilientConnectionPool`: redis-py's methods and attributes."""
 
     _ledger: Any
+    _options: Any
+    _dialler: Dialler
+    _now: Callable[[], float]
+    _step: Callable[[Callable[[float], Todo]], None]
+    _discard: Callable[[Slot, str], None]
+    _after_fork: Callable[[], None]
+    _new_ledger: Callable[[], None]
+    _leave_budget: Callable[[], None]
+    _give_back_budget: Callable[[int], None]
+    _retire_shared: Callable[[str], None]
+    close: Callable[[], Any]
+    resize: Callable[[int], None]
     connection_class: Any
     connection_kwargs: dict[str, Any]
     cache: Any
@@ -51,7 +66,7 @@ class RedisSide:
     @max_connections.setter
     def max_connections(self, most: int) -> None:
         if "_ledger" in vars(self):
-            self.resize(most)  # type: ignore[attr-defined]
+            self.resize(most)
         else:
             vars(self)["_most"] = most
 
@@ -110,25 +125,25 @@ class RedisSide:
         return lock
 
     def reset(self) -> None:
-        """Forget every connection and begin anew, as redis-py's does; lent ones are closed when they come back."""
+        """Forget every connection, as redis-py's does; lent ones are closed when they come back, and count no more.
+
+        Whoever waits is served by new ones.
+        """
         self.pid = os.getpid()
         if "_ledger" not in vars(self):
             return  # redis-py's constructor calls it first
-        with self._lock:
-            self._forgotten.update(self._ledger.leased)
-            idle = [slot.connection for slot in list(self._ledger.idle)]
-            taken = sum(slot.state in LENDABLE for slot in self._ledger.slots)
-            self._new_ledger()  # type: ignore[attr-defined]
-        for connection in idle:
-            with contextlib.suppress(Exception):
-                connection.disconnect()
-        self._give_back_budget(taken)
+        forgotten = 0
 
-    def _give_back_budget(self, count: int) -> None:
-        budget = self._options.budget  # type: ignore[attr-defined]
-        if budget is not None:
-            for _ in range(count):
-                budget.give()
+        def forget(now: float) -> Todo:
+            nonlocal forgotten
+            ledger = self._ledger
+            self._forgotten.update(list(ledger.leased))
+            forgotten = ledger.forget_lent()
+            return ledger.drain(now)  # type: ignore[no-any-return] # the ledger stands as Any here
+
+        self._retire_shared("drain")
+        self._step(forget)
+        self._give_back_budget(forgotten)
 
     def after_fork(self) -> None:
         """In a child process: nothing of the parent's is used, and no lock is as another thread held it."""
@@ -143,14 +158,14 @@ class RedisSide:
         if self._meter is not None:
             self._meter.after_fork()
         inherited = {*self._made, *(slot.connection for slot in ledger.slots if slot.connection is not None)}
-        numbers = [_descriptor_of(connection) for connection in inherited]
+        numbers = [descriptor_of(connection) for connection in inherited]
         with contextlib.suppress(OSError):
             fork.sever([number for number in numbers if number is not None])
         for connection in inherited:
             with contextlib.suppress(Exception):
                 disown(connection)
         self._made = WeakSet()
-        self._after_fork()  # type: ignore[attr-defined]
+        self._after_fork()
         if self.cache is not None:
             with contextlib.suppress(Exception):
                 self.cache.flush()  # the server tells the parent's connections what is no longer true, not ours
@@ -171,7 +186,7 @@ class RedisSide:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()  # type: ignore[attr-defined]
+        self.close()
 
     def disconnect(self, inuse_connections: bool = True) -> None:
         """Close the idle connections, and with ``inuse_connections`` cut the lent ones off too; the pool stays open.
@@ -183,7 +198,7 @@ class RedisSide:
         if not inuse_connections:
             self._discard_idle("disconnect")
             return
-        self._step(lambda now: ledger.drain(now, "disconnect"))  # type: ignore[attr-defined]
+        self._step(lambda now: ledger.drain(now, "disconnect"))
         for connection in list(ledger.leased):
             cut_off(connection)
 
@@ -193,7 +208,7 @@ class RedisSide:
 
     def _update_maint_notifications_configs_for_connections(self, *args: Any, **kwargs: Any) -> None:
         """As redis-py's, which closes idle connections where they are; here they leave the pool."""
-        super()._update_maint_notifications_configs_for_connections(*args, **kwargs)  # type: ignore[misc]
+        super()._update_maint_notifications_configs_for_connections(*args, **kwargs)  # type: ignore[misc] # of redis-py's pool, beside this mixin
         self._discard_idle("moving")
 
     def _discard_idle(self, cause: str, address: str | None = None) -> None:
@@ -201,7 +216,7 @@ class RedisSide:
             if address and slot.connection.getpeername() != address:
                 continue
             if self._ledger.check_out(slot):
-                self._discard(slot, cause)  # type: ignore[attr-defined]
+                self._discard(slot, cause)
 
     # Credentials, retries and events
 
@@ -209,7 +224,7 @@ class RedisSide:
         """As redis-py's: for connections to come and those there are."""
         self.connection_kwargs["retry"] = retry
         for connection in (*self._get_free_connections(), *self._get_in_use_connections()):
-            connection.retry = _inner(connection).retry = retry
+            connection.retry = inner_of(connection).retry = retry
 
     def re_auth_callback(self, token: Any) -> None:
         """New credentials: idle connections get them now, lent ones and those being opened when they come back."""
@@ -228,12 +243,12 @@ class RedisSide:
             with self._for_the_pool():
                 self._catch_up(slot.connection)
         except Exception:  # noqa: BLE001 - the next dial uses the new credentials
-            self._discard(slot, "auth")  # type: ignore[attr-defined]
+            self._discard(slot, "auth")
             return
         except BaseException:
-            self._discard(slot, "auth")  # type: ignore[attr-defined]
+            self._discard(slot, "auth")
             raise
-        self._step(lambda now: self._ledger.check_in(slot, now))  # type: ignore[attr-defined]
+        self._step(lambda now: self._ledger.check_in(slot, now))
 
     def _catch_up(self, connection: Any) -> None:
         """Tell the server the newest credentials. redis-py forgets those that come while it tells of others."""
@@ -246,11 +261,11 @@ class RedisSide:
     @contextlib.contextmanager
     def _for_the_pool(self) -> Iterator[None]:
         """What is sent here is no part of the call of this thread, and has a deadline of its own."""
-        now = self._now  # type: ignore[attr-defined]
+        now = self._now
         outer = current_attempt.get()
         try:
             try:
-                current_attempt.set(Attempt(now, now() + self._dialler.patience, 0.0, True))  # type: ignore[attr-defined]
+                current_attempt.set(Attempt(now, now() + self._dialler.patience, 0.0, True))
                 yield
             finally:
                 current_attempt.set(outer)
@@ -304,14 +319,15 @@ class RedisSide:
                     connection.set_re_auth_token(self._token)
                 self._catch_up(connection)
         except Exception:  # noqa: BLE001 - a listener's failure must not lose the connection's place
-            logger.warning("pool %s: a listener of AfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined]
+            logger.warning("pool %s: a listener of AfterConnectionReleasedEvent failed", self.name, exc_info=True)  # type: ignore[attr-defined] # of `PoolFace`
         except BaseException:
-            self._discard(slot, cause or "auth")  # type: ignore[attr-defined]
+            self._discard(slot, cause or "auth")
             raise
         return cause or ("auth" if has_token(connection) else dirt(connection))
 
     def __del__(self) -> None:
-        """redis-py's metrics count no connection of a pool that is gone."""
+        """redis-py's metrics count no connection of a pool that is gone, and its budget has others to serve."""
+        self._leave_budget()
         meter = vars(self).get("_meter")
         if meter is not None:
             with contextlib.suppress(Exception):
@@ -332,54 +348,4 @@ def cannot_know(_event: Any) -> Any:
 
 def has_token(connection: Any) -> bool:
     """Are there new credentials that the server has not been told?"""
-    return getattr(_inner(connection), "_re_auth_token", None) is not None
-
-
-def cut_off(connection: Any) -> None:
-    """End a connection under its borrower: what it reads or writes next fails."""
-    import socket
-
-    sock = _socket_of(connection)
-    raw = getattr(sock, "raw", sock)  # out of its `DeadlineSocket`
-    with contextlib.suppress(Exception):
-        if isinstance(raw, socket.socket):
-            # Not by a TLS socket's own method: that takes TLS off first, and its borrower may be writing.
-            socket.socket.shutdown(raw, socket.SHUT_RDWR)
-        else:
-            raw.shutdown(socket.SHUT_RDWR)
-
-
-def disown(connection: Any) -> None:
-    """In a child: close this side of a connection of the parent's, and refuse whoever still holds it.
-
-    Not by its own ``disconnect``: that takes locks, which another thread of the parent may have held.
-    """
-    inner = _inner(connection)
-    for each in (connection, inner):
-        each.connect = each.connect_check_health = _refuse
-    if inner is not connection:
-        connection._cache_lock = connection._pool_lock = threading.RLock()
-    sock = _socket_of(connection)
-    inner._sock = inner.dialled_socket = None
-    inner._parser.on_disconnect()
-    sock.close()
-
-
-def _refuse(*_: Any, **__: Any) -> None:
-    raise fork.inherited_error()
-
-
-def _descriptor_of(connection: Any) -> int | None:
-    number: int | None = getattr(_inner(connection), "dialled_number", None)
-    return fork.descriptor_of(_socket_of(connection)) if number is None else number
-
-
-def _socket_of(connection: Any) -> Any:
-    inner = _inner(connection)
-    sock = getattr(inner, "_sock", None)
-    return getattr(inner, "dialled_socket", None) if sock is None else sock
-
-
-def _inner(connection: Any) -> Any:
-    """The connection itself, below redis-py's caching proxy."""
-    return getattr(connection, "_conn", connection)
+    return getattr(inner_of(connection), "_re_auth_token", None) is not None

@@ -11,7 +11,7 @@ from resilient_redis.pool.options import PoolOptions, take_options
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 
 
-class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.sentinel.SentinelConnectionPool):  # type: ignore[misc]
+class ResilientSentinelConnectionPool(ResilientConnectionPool, redis.sentinel.SentinelConnectionPool):  # type: ignore[misc] # as its base
     """A ``redis.sentinel.SentinelConnectionPool`` that is a `ResilientConnectionPool`.
 
     Each dial asks the sentinels where the master is (or a replica). When the master has moved, no connection to the

@@ -27,6 +27,9 @@ class PoolSize:
         spare: what is left over of ``limit - reserve``, because connections do not divide evenly.
 
     Immutable.
+
+    >>> pool_size(250, 13).explanation().splitlines()[1]
+    '245 / 13 = 18.85, rounded down: max_connections = 18'
     """
 
     limit: int
@@ -138,5 +141,5 @@ def _check_count(field: str, value: object, least: int) -> None:
 
 def _check_number(field: str, value: object, least: float) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator]
+    if not is_number or not math.isfinite(value) or value < least:  # type: ignore[arg-type, operator] # a number by then
         raise ConfigError(f"{field}: {value!r}; give a number, {least:g} or more", field=field)

@@ -84,7 +84,8 @@ class PoolStats:
         timeouts: borrowers that gave up after ``acquire_timeout`` or at their own deadline.
         refusals: borrowers refused at once, by cause: ``"saturated"``, ``"closed"``, ``"dial_failed"``.
         closes: connections closed, by cause: ``"idle"``, ``"lifetime"``, ``"drain"``, ``"resize"``, ``"lost"``,
-            ``"unread"``, ``"multi"``, ``"watch"``, ``"subscribed"``, ``"validation"``, ``"closed"`` and others.
+            ``"unread"``, ``"multi"``, ``"watch"``, ``"subscribed"``, ``"db"``, ``"validation"``, ``"closed"``
+            and others.
 
     The oldest lease:
 
@@ -98,6 +99,11 @@ class PoolStats:
         lines: its shared connections; ``None`` where no client uses it.
 
     Immutable: it is not the pool, and does not change with it.
+
+    >>> from resilient_redis import ResilientConnectionPool
+    >>> stats = ResilientConnectionPool(max_connections=20).stats()
+    >>> stats.state, stats.max, stats.borrowed, stats.oldest_lease
+    ('open', 20, 0, None)
     """
 
     name: str

@@ -9,15 +9,21 @@ AT_ONCE = 0.001
 """Seconds. Who waited for less did not really wait."""
 
 
-def story(stats: PoolStats, *, dial_pause: float = 0, last_dial_error: str | None = None) -> str:
+def story(
+    stats: PoolStats, *, dial_pause: float = 0, last_dial_error: str | None = None, budget: str | None = None
+) -> str:
     """The pool now, in numbers. What is zero is left out, but for leased and idle.
 
     Args:
         stats: the pool's numbers.
         dial_pause: seconds until the pool dials again after a failure.
         last_dial_error: what the last dial raised; ``None`` once one has succeeded.
+        budget: what the budget says of itself, if it allows no more connections now.
     """
-    return f"pool {stats.name!r}: " + ", ".join(_parts(stats, dial_pause, last_dial_error))
+    parts = _parts(stats, dial_pause, last_dial_error)
+    if budget is not None:
+        parts.append(f"no more allowed ({shorten(budget)})")
+    return f"pool {stats.name!r}: " + ", ".join(parts)
 
 
 def _parts(stats: PoolStats, dial_pause: float, last_dial_error: str | None) -> list[str]:
@@ -49,6 +55,7 @@ def exhausted(
     *,
     dial_pause: float = 0,
     last_dial_error: str | None = None,
+    budget: str | None = None,
     long_lease: float = LONG_LEASE,
 ) -> str:
     """The message for a borrower that got nothing: the numbers, the oldest borrower, one remedy that they suggest.
@@ -59,9 +66,10 @@ def exhausted(
         reason: why it got nothing, if that is more than "no connection came free in time".
         dial_pause: as for `story`.
         last_dial_error: as for `story`.
+        budget: as for `story`.
         long_lease: as for `pool_health`.
     """
-    told = story(stats, dial_pause=dial_pause, last_dial_error=last_dial_error)
+    told = story(stats, dial_pause=dial_pause, last_dial_error=last_dial_error, budget=budget)
     if waited >= AT_ONCE or not reason:
         told += f", waited {waited:.2f} s"
     if reason:
@@ -69,7 +77,12 @@ def exhausted(
     elif waited < AT_ONCE and stats.state == "open":
         return f"{told}; nothing was idle, and acquire_timeout or the call's deadline left no time to wait: raise it"
     found = findings(
-        stats, last_dial_error=last_dial_error, dial_pause=dial_pause, long_lease=long_lease, waited=waited
+        stats,
+        last_dial_error=last_dial_error,
+        dial_pause=dial_pause,
+        budget=budget,
+        long_lease=long_lease,
+        waited=waited,
     )
     remedy = next(finding.advice for finding in found if finding.advice)
     return f"{told}; {remedy}"

@@ -104,7 +104,7 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
         self._watch_releases()
         self._begin(options, clock, own_dials=True)
         fork.register(self)
-        maintenance.register(self)
+        self._schedule_upkeep()
 
     # Borrowing and giving back
 
@@ -349,9 +349,10 @@ class ResilientConnectionPool(Life, Mending, RedisSide, PoolFace, redis.Connecti
                 self._closing.add(slot)
             with contextlib.suppress(Exception):
                 slot.connection.disconnect()
-            if self._options.budget is not None:
-                self._options.budget.give()
+            if slot in self._ledger.slots:  # else `reset` has done it
+                self._give_back_budget(1)
             self._step(lambda now: self._ledger.closed(slot, now))
+            self._closed_for_budget()
         finally:
             if ours:
                 self._closing.discard(slot)

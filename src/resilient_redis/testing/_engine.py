@@ -140,6 +140,9 @@ class Engine:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         listener = socket.create_server((self.host, self.port), family=family, backlog=128)
         listener.setblocking(False)
+        # What it accepts inherits this; asyncio sets it for sockets that it made itself. Without it a second reply may
+        # wait 40 ms for the client's acknowledgement of the first.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         asyncio.get_running_loop().add_reader(listener, self._accept, listener)
         self._listener = listener
         self.board.start_clock()

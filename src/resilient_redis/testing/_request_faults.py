@@ -29,6 +29,7 @@ class RequestFaults:
     _board: Board
 
     def _call(self, action: Callable[[], _T]) -> _T:
+        """Do it in the proxy's loop, which the proxy knows."""
         raise NotImplementedError
 
     def cut_before_request(self, n: Count = DEFAULT, **when: Unpack[When]) -> None:

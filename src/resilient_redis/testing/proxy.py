@@ -197,7 +197,7 @@ class FaultProxy(RequestFaults):
         With `direction="requests"` it is the requests, and they are delivered even if the client
         has gone meanwhile (as in `hold_requests`); "both" is both.
         """
-        if seconds < 0:
+        if not seconds >= 0:  # nor is NaN
             raise ValueError(f"delay must not be negative: {seconds}")
 
         speeds = self._speeds(direction)
@@ -217,7 +217,7 @@ class FaultProxy(RequestFaults):
         between: Between | None = None,
     ) -> None:
         """Let replies leave in small chunks with so many seconds between them; or requests, or both."""
-        if bytes_per_chunk < 1 or interval < 0:
+        if bytes_per_chunk < 1 or not interval >= 0:
             raise ValueError("trickle needs bytes_per_chunk >= 1 and interval >= 0")
 
         speeds = self._speeds(direction)

@@ -54,6 +54,9 @@ async def one_try(attempt: Attempt, name: str, work: Callable[..., Awaitable[_T]
             attempt.check_before(name)
             return await work(*args)
         except builtins.TimeoutError as error:  # out of time in a queue of ours
+            if attempt.stage >= ANSWERED:  # out of a callback of the caller's
+                attempt.stamp(error)
+                raise
             late = rx.TimeoutError(f"{name} did not end before its deadline")
             attempt.stamp(late)
             raise late from error
@@ -74,7 +77,8 @@ async def _exchange(client: Any, words: tuple[Any, ...], options: dict[str, Any]
         attempt.stage = CONNECT
         if not hasattr(connection, "lean"):  # of a class that was put into the pool since, and sends in its own way
             attempt.observed = False
-            return await _by_its_own_way(client, connection, words, options, attempt)
+            stock = client._send_command_parse_response
+            return await within(attempt, words[0], stock, connection, words[0], *words, **options)
         reply = await talk(connection, packed(connection, words), attempt)
     finally:
         await pool.release(connection)
@@ -85,12 +89,27 @@ async def _exchange(client: Any, words: tuple[Any, ...], options: dict[str, Any]
     return value if value.__class__ in PLAIN or not inspect.isawaitable(value) else await value
 
 
-async def _by_its_own_way(
-    client: Any, connection: Any, words: tuple[Any, ...], options: dict[str, Any], attempt: Attempt
-) -> Any:
-    left = attempt.left()
-    async with asyncio.timeout(None if left == NO_DEADLINE else left):
-        return await client._send_command_parse_response(connection, words[0], *words, **options)
+async def within(attempt: Attempt, name: str, work: Callable[..., Awaitable[_T]], /, *args: Any, **options: Any) -> _T:
+    """``work(*args, **options)``, which knows nothing of deadlines, until that of the attempt.
+
+    Raises:
+        redis.TimeoutError: it did not end before, or was not begun.
+        redis.ConnectionError: there was no connection to be had before.
+    """
+    attempt.check_before(name)
+    if attempt.deadline == NO_DEADLINE:
+        return await work(*args, **options)
+    timer = asyncio.timeout(attempt.deadline - attempt.now())
+    try:
+        async with timer:
+            return await work(*args, **options)
+    except TimeoutError as error:
+        if not timer.expired():
+            raise
+        if attempt.starved:
+            raise rx.ConnectionError(f"{name} got no connection before its deadline") from error
+        # redis-py closes a connection whose read is cancelled, so the late reply reaches nobody.
+        raise rx.TimeoutError(f"{name} did not end before its deadline") from error
 
 
 def packed(connection: Any, words: tuple[Any, ...]) -> Any:

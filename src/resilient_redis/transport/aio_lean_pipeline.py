@@ -19,7 +19,7 @@ from resilient_redis.connections.aio_cleanliness import dirt
 from resilient_redis.connections.attempt import ANSWERED, CONNECT, Attempt
 from resilient_redis.connections.cleanliness import soil_of
 from resilient_redis.connections.replies_due import TOO_MANY
-from resilient_redis.transport.aio_lean import CHUNK, limit, one_try, packed, talk
+from resilient_redis.transport.aio_lean import CHUNK, limit, one_try, packed, talk, within
 from resilient_redis.transport.lean import NOT_ENOUGH, PLAIN, callback_for, is_push, without_keys
 from resilient_redis.transport.lean_pipeline import EXEC, MULTI, executed, has_ended_the_watch, must_close, note, taken
 
@@ -42,7 +42,8 @@ async def _execute(pipe: Any, attempt: Attempt, raise_on_error: bool, transactio
     connection = pipe.connection
     try:
         if not getattr(connection, "lean", False):
-            return await _by_its_own_way(pipe, attempt, raise_on_error)
+            # By redis-py's own path, whose reset() gives the connection back.
+            return await within(attempt, "PIPELINE", redis.asyncio.client.Pipeline.execute, pipe, raise_on_error)
         attempt.stage = CONNECT
         data = b"".join([packed(connection, words) for words, _ in commands])
         if transaction and pipe.watching:
@@ -75,14 +76,6 @@ async def _let_go(pipe: Any, connection: Any, attempt: Attempt) -> None:
         return
     pipe.watching, pipe.connection = False, None
     await pipe.connection_pool.release(connection)
-
-
-async def _by_its_own_way(pipe: Any, attempt: Attempt, raise_on_error: bool) -> list[Any]:
-    """By redis-py's own path, whose reset() gives the connection back."""
-    left = attempt.left()
-    async with asyncio.timeout(None if left == NO_DEADLINE else left):
-        results: list[Any] = await redis.asyncio.client.Pipeline.execute(pipe, raise_on_error)
-        return results
 
 
 async def _converse(connection: Any, data: bytes, attempt: Attempt, due: int) -> list[Any]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import redis.asyncio.client
 import redis.exceptions as rx
 
-from resilient_redis.calls import NO_DEADLINE, LeftBehind
+from resilient_redis.calls import LeftBehind
 from resilient_redis.connections.attempt import Attempt
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
-from resilient_redis.transport.aio_lean import one_try, packed, talk
+from resilient_redis.transport.aio_lean import one_try, packed, talk, within
 from resilient_redis.transport.aio_surfaces import StepSurface
 from resilient_redis.transport.lean_step import begin, finish, serves
 
@@ -38,9 +37,7 @@ class LeanStepSurface(StepSurface):
             pipe.connection = await pipe.connection_pool.get_connection()
         connection = pipe.connection
         if not getattr(connection, "lean", False):
-            left = attempt.left()
-            async with asyncio.timeout(None if left == NO_DEADLINE else left):
-                return await STOCK(pipe, *words, **options)
+            return await within(attempt, words[0], STOCK, pipe, *words, **options)
         data = packed(connection, words)
         begin(connection, attempt, words[0])
         try:

@@ -16,7 +16,7 @@ import redis.exceptions as rx
 from resilient_redis.calls import Call, LeftBehind
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.pipeline.async_driver import acall
-from resilient_redis.transport.aio_lean import packed, talk
+from resilient_redis.transport.aio_lean import packed, read_one, talk
 from resilient_redis.transport.aio_lean_pipeline import read_all
 from resilient_redis.transport.aio_surfaces import exchange
 from resilient_redis.transport.errands import (
@@ -284,7 +284,7 @@ class Lease(LeaseBase):
         if args[0].__class__ is Batch:
             attempt = self._attempt()
             self._held.replies_due = args[0].due
-            replies = await talk(self._held, args[0][0], attempt, functools.partial(read_all, args[0].due))
+            replies = await _talk(self._held, args[0][0], attempt, functools.partial(read_all, args[0].due))
             self._reader = AsyncReplies(replies)
             return
         await (await self._ready()).send_packed_command(*args, **kwargs)
@@ -301,7 +301,7 @@ class Lease(LeaseBase):
         data, attempt = self._take_unsent()
         held = self._held
         if not args and not kwargs:
-            return await talk(held, data, attempt)
+            return await _talk(held, data, attempt)
         await held.send_packed_command([data])  # to be read in another way: without decoding
         return await held.read_response(*args, **kwargs)
 
@@ -330,3 +330,10 @@ class Lease(LeaseBase):
 
 async def _nothing() -> None:
     pass
+
+
+async def _talk(connection: Any, data: bytes, attempt: Attempt, read: Callable[[Any, Attempt], Any] = read_one) -> Any:
+    try:
+        return await talk(connection, data, attempt, read)
+    except TimeoutError as error:  # the time was over as it borrowed: no redis.TimeoutError yet, and nothing was sent
+        raise rx.TimeoutError("the deadline had passed before it was sent") from error

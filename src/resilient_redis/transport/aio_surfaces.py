@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,13 +9,13 @@ import redis.asyncio
 import redis.asyncio.client
 import redis.exceptions as rx
 
-from resilient_redis.calls import NO_DEADLINE, Call, LeftBehind
+from resilient_redis.calls import Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
 from resilient_redis.connections.aio_observed import is_observed
 from resilient_redis.connections.attempt import Attempt, current_attempt
 from resilient_redis.pool.aio_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt
-from resilient_redis.transport.aio_lean import STOCK, exchange_lean
+from resilient_redis.transport.aio_lean import STOCK, exchange_lean, within
 from resilient_redis.transport.aio_lean_pipeline import STOCK as STOCK_EXECUTE
 from resilient_redis.transport.aio_lean_pipeline import execute_lean
 from resilient_redis.transport.describe_calls import command_call, pipeline_call, pubsub_call, step_call
@@ -31,17 +30,14 @@ Behind = list[LeftBehind] | None
 
 
 async def exchange(
-    attempt: Attempt, name: str, function: Callable[..., Awaitable[Any]], *args: Any, **options: Any
+    attempt: Attempt, name: str, function: Callable[..., Awaitable[Any]], /, *args: Any, **options: Any
 ) -> Any:
     """Do one try within its deadline: one timer around connecting, sending and reading."""
     outer = current_attempt.get()
     try:
         try:
             current_attempt.set(attempt)
-            attempt.check_before(name)
-            if attempt.deadline == NO_DEADLINE:
-                return await function(*args, **options)
-            return await _within(attempt, name, function(*args, **options))
+            return await within(attempt, name, function, *args, **options)
         except Exception as error:
             attempt.stamp(error)
             raise
@@ -50,20 +46,6 @@ async def exchange(
     except BaseException:
         current_attempt.set(outer)  # again: an interrupt may have come before it was done
         raise
-
-
-async def _within(attempt: Attempt, name: str, reply: Awaitable[Any]) -> Any:
-    timer = asyncio.timeout(attempt.deadline - attempt.now())
-    try:
-        async with timer:
-            return await reply
-    except TimeoutError as error:
-        if not timer.expired():
-            raise
-        if attempt.starved:
-            raise rx.ConnectionError(f"{name} got no connection before its deadline") from error
-        # redis-py closes a connection whose read is cancelled, so the late reply reaches nobody.
-        raise rx.TimeoutError(f"{name} did not end before its deadline") from error
 
 
 class CommandSurface:

@@ -27,7 +27,7 @@ try:
     from hiredis import pack_command
     from redis._parsers.hiredis import NOT_ENOUGH_DATA
 except ImportError:  # then no connection is lean
-    pack_command = NOT_ENOUGH_DATA = None  # type: ignore[assignment]
+    pack_command = NOT_ENOUGH_DATA = None  # type: ignore[assignment] # never called then
 
 pack: Any = pack_command
 _SERIALIZER: Any = getattr(redis.connection, "HiredisRespSerializer", object)()
@@ -138,6 +138,9 @@ def exchange_lean(
                 return reply
             return callback(reply, **without_keys(options))
         except builtins.TimeoutError as error:  # out of time in a queue of ours, or before it was sent
+            if attempt.stage >= ANSWERED:  # out of a callback of the caller's
+                attempt.stamp(error)
+                raise
             late = rx.TimeoutError(f"{words[0]} did not end before its deadline")
             attempt.stamp(late)
             raise late from error

@@ -12,7 +12,7 @@ import redis.exceptions as rx
 
 from resilient_redis.calls import Call, LeftBehind
 from resilient_redis.commands.traits import BLOCKING, blocking_time, command_name
-from resilient_redis.connections.attempt import Attempt, current_attempt
+from resilient_redis.connections.attempt import ANSWERED, Attempt, current_attempt
 from resilient_redis.connections.observed import is_observed
 from resilient_redis.pool.sync_pool import ResilientConnectionPool
 from resilient_redis.transport.adopt import adopt
@@ -28,7 +28,7 @@ Now = Callable[[], float]
 Behind = list[LeftBehind] | None
 
 
-def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def exchange(attempt: Attempt, name: str, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
     """Do one try: the attempt is known to the connection below, and an error says how far it got."""
     outer = current_attempt.get()
     try:
@@ -37,6 +37,9 @@ def exchange(attempt: Attempt, name: str, function: Callable[..., Any], *args: A
             attempt.check_before(name)
             reply = function(*args, **options)
         except builtins.TimeoutError as error:  # out of time in a queue of ours, where redis-py does not look
+            if attempt.stage >= ANSWERED:  # out of a callback of the caller's
+                attempt.stamp(error)
+                raise
             late = rx.TimeoutError(f"{name} did not end before its deadline")
             attempt.stamp(late)
             raise late from error

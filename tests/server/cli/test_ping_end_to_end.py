@@ -69,7 +69,8 @@ def test_ctrl_c_ends_it_with_the_figures_so_far(server: EmbeddedServer) -> None:
     assert (process.returncode, err) == (exits.OK, "")
     *pings, summary = events("".join(seen) + out)
     assert summary["kind"] == "summary"
-    assert summary["sent"] == len(pings) >= 3
+    assert len(pings) >= 3
+    assert summary["sent"] - len(pings) in (0, 1)  # the last may have been answered, and not yet told
 
 
 def test_a_server_that_dies_and_comes_back_is_seen_in_both_moments(server: EmbeddedServer) -> None:

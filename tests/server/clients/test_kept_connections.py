@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 import redis
 
-from resilient_redis import CircuitBreaker, Fallback, Retry, Timeout
+from resilient_redis import CircuitBreaker, CircuitOpenError, Fallback, Retry, Timeout
+from resilient_redis.asyncio import ResilientRedis
 from resilient_redis.errors import ConnectionStateLostError
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 
@@ -161,3 +163,81 @@ async def test_over_a_pool_of_redis_pys_it_is_the_same(face: Any, proxy: FaultPr
     await face.run(client.aclose if face.name == "asyncio" else client.close)
     other = face.client(connection_pool=pool)
     assert await face.run(other.set, "k", "v") is True
+
+
+# --- the way to the connection ----------------------------------------------------------------------------------
+
+
+async def opened(face: Any, made: Callable[[], Any]) -> Any:
+    """A client that has its connection: redis-py's sync one takes it when it is made."""
+    if face.name == "asyncio":
+        return await made().initialize()
+    return await face.run(made)
+
+
+async def refused(face: Any, made: Callable[[], Any]) -> Any:
+    with pytest.raises(redis.RedisError) as caught:
+        await opened(face, made)
+    return caught.value
+
+
+def of_its_own(face: Any, url: str, policies: list[Any]) -> list[Callable[[], Any]]:
+    pooled = face.client(url, policies=policies, protocol=3)
+    return [pooled.client, lambda: face.client(url, policies=policies, protocol=3, single_connection_client=True)]
+
+
+@pytest.mark.parametrize("way", [0, 1], ids=["client()", "single_connection_client"])
+async def test_a_dial_that_fails_is_repeated(face: Any, proxy: FaultProxy, way: int) -> None:
+    made = of_its_own(face, proxy.url, THRICE)[way]
+    proxy.garbage(1, commands=["HELLO"])
+    one = face.keep(await opened(face, made))
+    assert await face.run(one.incr, "n") == 1
+    assert proxy.faults == {"garbage": 1}
+
+
+@pytest.mark.parametrize("way", [0, 1], ids=["client()", "single_connection_client"])
+async def test_a_dial_keeps_to_the_deadline_and_its_error_tells_what_is_known(
+    face: Any, proxy: FaultProxy, stopwatch: Any, way: int
+) -> None:
+    """No fallback stands for a connection."""
+    policies = [Fallback(None), Retry(attempts=2, wait_initial=0, wait_max=0), Timeout(0.1)]
+    made = of_its_own(face, proxy.url, policies)[way]
+    proxy.black_hole()
+    with stopwatch() as watch:
+        error = await refused(face, made)
+    assert (error.delivery, error.attempts) == ("not_sent", 2)
+    assert error.elapsed < 2
+    assert watch.seconds < 2  # the pool's own patience is 5 s
+
+
+@pytest.mark.parametrize("way", [0, 1], ids=["client()", "single_connection_client"])
+async def test_an_open_circuit_refuses_it(face: Any, server: EmbeddedServer, way: int) -> None:
+    breaker = CircuitBreaker(name="b")
+    client = face.client(server.url, policies=[breaker])
+    made = [client.client, lambda: face.Client(connection_pool=client.connection_pool, single_connection_client=True)]
+    client.breakers["b"].isolate()
+    assert isinstance(await refused(face, made[way]), CircuitOpenError)
+
+
+@pytest.mark.parametrize("ticks", range(6))
+async def test_a_cancel_while_a_block_ends_leaves_no_connection_lent(server: EmbeddedServer, ticks: int) -> None:
+    """redis-py's own `__aexit__` gives nothing back if it is cancelled where it counts its users."""
+    async with ResilientRedis.from_url(server.url) as client:
+
+        async def cancel(task: asyncio.Task[None]) -> None:
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            task.cancel()
+
+        async def work() -> None:
+            me: Any = asyncio.current_task()
+            async with client.client() as one:
+                await one.ping()
+                others.append(asyncio.create_task(cancel(me)))
+
+        others: list[asyncio.Task[None]] = []
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.create_task(work())
+        await asyncio.gather(*others)
+        await asyncio.sleep(0.02)  # what was begun behind a shield ends
+        assert client.connection_pool.stats().borrowed == 0

@@ -31,6 +31,22 @@ async def test_a_lock_whose_reply_was_lost_is_ours(
     assert await face.run(client.get, "job") is None
 
 
+@pytest.mark.parametrize("repeat", ["checked", "always"])
+async def test_it_is_looked_into_whatever_the_retry_may_repeat(
+    face: Any, proxy: FaultProxy, server: EmbeddedServer, repeat: Any
+) -> None:
+    """A second SET NX would find our own token and say no; a second release would find nothing to release."""
+    client = face.client(proxy.url, policies=[Retry(attempts=3, wait_initial=0.01, repeat=repeat), Timeout(0.4)])
+    await face.run(client.ping)
+    lock = client.lock("job", timeout=5, thread_local=False)
+    proxy.cut_after_request(commands=["SET"])
+    assert await face.run(lock.acquire, blocking=False) is True
+    proxy.cut_after_request(commands=["EVALSHA"])
+    await face.run(lock.release)
+    assert await face.run(client.get, "job") is None
+    assert proxy.faults == {"cut_after_request": 2}
+
+
 @PROTOCOLS
 async def test_a_lock_whose_request_never_arrived_is_acquired_anew(
     face: Any, proxy: FaultProxy, server: EmbeddedServer, protocol: int

@@ -36,9 +36,11 @@ STRINGS = [
         ("SET", "n", "v", "NX"),
         ("SET", "k", "v", "GET"),
         ("SET", "k", "v", "EXAT", 1),
+        ("SET", "k", "v", "XX", "EXAT", 1),
         ("MSET", "k", "1", "n", "2"),
         ("MSETEX", 2, "k", "1", "n", "2", "EX", 100),
         ("MSETEX", 1, "k", "1", "XX"),
+        ("MSETEX", 1, "k", "1", "XX", "EXAT", 1),
         ("MSETEX", 1, "n", "1", "NX"),
         ("MSETNX", "n", "1"),
         ("SETEX", "k", 100, "v"),
@@ -110,7 +112,9 @@ KEYS = [
         ("SORT", "l"),
         ("SORT", "l", "STORE", "d"),
         ("SORT", "l", "LIMIT", 1, 5, "STORE", "l"),
+        ("SORT", "l", "DESC", "LIMIT", 1, 5, "STORE", "d", "STORE", "l"),
     ),
+    *runs([("RPUSH", "l", 3, 1, 2), ("MSET", "w_1", "p", "w_2", "q")], ("SORT", "l", "GET", "w_*", "STORE", "w_1")),
 ]
 
 HASHES = [
@@ -128,6 +132,7 @@ HASHES = [
         ("HGETEX", "h", "EXAT", 1, "FIELDS", 1, "a"),
         ("HSETEX", "h", "EX", 100, "FIELDS", 1, "a", 7),
         ("HSETEX", "h", "FXX", "EX", 100, "FIELDS", 1, "a", 7),
+        ("HSETEX", "h", "FXX", "EXAT", 1, "FIELDS", 1, "a", 7),
         ("HSETEX", "h", "FNX", "EX", 100, "FIELDS", 1, "c", 7),
         ("HEXPIREAT", "h", FUTURE, "FIELDS", 1, "a"),
         ("HEXPIREAT", "h", FUTURE, "NX", "FIELDS", 1, "a"),
@@ -228,6 +233,7 @@ ZSETS = [
         ("GEORADIUS", "g", 15, 37, 200, "km"),
         ("GEORADIUS", "g", 15, 37, 200, "km", "STORE", "d"),
         ("GEORADIUS", "g", 15, 37, 200, "km", "STOREDIST", "g"),
+        ("GEORADIUS", "g", 15, 37, 200, "km", "STORE", "d", "STOREDIST", "g"),
         ("GEORADIUSBYMEMBER", "g", "p", 200, "km"),
         ("GEORADIUSBYMEMBER", "g", "p", 200, "km", "STOREDIST", "d"),
         ("GEORADIUSBYMEMBER", "g", "p", 200, "km", "STOREDIST", "g"),

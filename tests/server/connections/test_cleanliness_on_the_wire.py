@@ -13,14 +13,7 @@ from typing import Any
 import pytest
 import redis
 import redis.asyncio
-from redis._parsers import (
-    _AsyncHiredisParser,
-    _AsyncRESP2Parser,
-    _AsyncRESP3Parser,
-    _HiredisParser,
-    _RESP2Parser,
-    _RESP3Parser,
-)
+from parsers import PARSERS
 from redis.cache import CacheConfig
 from redis.connection import CacheProxyConnection
 from redis.utils import HIREDIS_AVAILABLE
@@ -30,16 +23,6 @@ from resilient_redis.testing import EmbeddedServer, FaultProxy
 
 pytestmark = pytest.mark.server
 
-PARSERS = {
-    ("sync", "hiredis", 2): _HiredisParser,
-    ("sync", "hiredis", 3): _HiredisParser,
-    ("sync", "python", 2): _RESP2Parser,
-    ("sync", "python", 3): _RESP3Parser,
-    ("asyncio", "hiredis", 2): _AsyncHiredisParser,
-    ("asyncio", "hiredis", 3): _AsyncHiredisParser,
-    ("asyncio", "python", 2): _AsyncRESP2Parser,
-    ("asyncio", "python", 3): _AsyncRESP3Parser,
-}
 HERE = [key for key in PARSERS if HIREDIS_AVAILABLE or key[1] != "hiredis"]
 RESP3 = [key for key in HERE if key[2] == 3]
 

@@ -10,18 +10,7 @@ import pytest
 from resilient_redis import Retry, Timeout
 from resilient_redis.transport.multiplexed.options import Multiplexed
 
-SIDES = ("sync", "asyncio")
-"""The faces under test."""
-
 STACK = [Retry(attempts=3, wait_initial=0.005, wait_max=0.02), Timeout(2)]
-
-
-@pytest.fixture
-def face(face: Any) -> Any:
-    """Threads, then asyncio."""
-    if face.name not in SIDES:
-        pytest.skip("not built yet")
-    return face
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import socket
 import struct
-import threading
 from collections import Counter
-from typing import Self
+from collections.abc import Coroutine
+
+from relay_thread import RelayThread
 
 SHAKEN = 400
 """Bytes of replies within which a handshake is over; TLS takes more."""
@@ -21,7 +21,7 @@ FAULTS = ("cut", "freeze", "drip", "at_accept", "after_handshake", "half_close",
 _LINGER = struct.pack("ii", 1, 0)
 
 
-class RoughRelay:
+class RoughRelay(RelayThread):
     """``with RoughRelay(target, seed=1) as relay``: connect to ``relay.port``, or to ``relay.path``.
 
     Args:
@@ -44,68 +44,25 @@ class RoughRelay:
         faults: tuple[str, ...] = FAULTS,
         most: int = 40_000,
     ) -> None:
-        self._target, self.path, self.port = target, path, 0
+        super().__init__(seed=seed, path=path)
+        self._target = target
         self.faults, self.most = faults, most
-        self._chance = random.Random(seed)
-        self._loop = asyncio.SelectorEventLoop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.struck: Counter[str] = Counter()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(5)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(5)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
-
-    @property
-    def open_connections(self) -> int:
-        """How many clients are connected now."""
-        return len(self._tasks)
-
-    async def _listen(self) -> asyncio.AbstractServer:
-        if self.path is not None:
-            return await asyncio.start_unix_server(self._serve, self.path)
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
-    async def _close(self) -> None:
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         fault = self._chance.choice(self.faults)
         self.struck[fault] += 1
         if fault == "at_accept":
             _reset(writer)
             return
         above: asyncio.StreamWriter | None = None
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        try:
             replies, above = await self._connect()
-            ways = [self._pass_on(reader, above), self._give_back(replies, writer, above, fault)]
-            pending = [asyncio.ensure_future(way) for way in ways]
-            try:
-                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for one in pending:
-                    one.cancel()
-                await asyncio.gather(*pending, return_exceptions=True)
-        for end in (writer, above):
-            if end is not None:
-                _reset(end)
+            await _first_of(self._pass_on(reader, above), self._give_back(replies, writer, above, fault))
+        finally:
+            for end in (writer, above):
+                if end is not None:
+                    _reset(end)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._target, str):
@@ -148,6 +105,16 @@ class RoughRelay:
         elif fault.startswith("half_close"):
             (writer if fault == "half_close" else above).write_eof()
             await asyncio.sleep(self._chance.choice((0.0, 0.05, 1.0)))
+
+
+async def _first_of(*ways: Coroutine[None, None, None]) -> None:
+    pending = [asyncio.ensure_future(way) for way in ways]
+    try:
+        await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in pending:
+            one.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -169,7 +169,7 @@ async def test_a_write_that_is_repeated_cannot_be_undone_by_its_late_original(
 async def test_a_dead_connection_is_cut_off_once_for_all_its_callers(
     shared: Any, face: Any, proxy: FaultProxy, server: EmbeddedServer
 ) -> None:
-    client = shared(proxy.url, TWICE)
+    client = shared(proxy.url, [TWICE[0], Timeout(1.5)])  # thirty threads start, and start again, in that time
     await face.run(client.ping)
     server.execute("CONFIG", "RESETSTAT")
     proxy.hold_requests(commands=["SET"])

@@ -277,7 +277,8 @@ async def test_options_in_the_url(bench: Any) -> None:
     await bench.stock_up(pool, 1)
 
 
-async def test_another_loop_is_told(bench: Any) -> None:
+@pytest.mark.parametrize("method", ["acquire", "get_connection", "warm_up", "disconnect", "aclose"])
+async def test_another_loop_is_told(bench: Any, method: str) -> None:
     if bench.is_sync:
         pytest.skip("threads have no loops")
     pool = bench.pool()
@@ -286,7 +287,7 @@ async def test_another_loop_is_told(bench: Any) -> None:
     def elsewhere() -> BaseException | None:
         async def main() -> BaseException | None:
             try:
-                await pool.acquire()
+                await getattr(pool, method)()
             except RuntimeError as error:
                 return error
             return None
@@ -297,3 +298,22 @@ async def test_another_loop_is_told(bench: Any) -> None:
     assert "belongs to another event loop" in str(error)
     await bench.stock_up(pool, 1)
     assert pool.stats().dials == 1
+
+
+async def test_who_clears_up_after_a_loop_that_stands_still_is_let_in(bench: Any) -> None:
+    if bench.is_sync:
+        pytest.skip("threads have no loops")
+    pool = bench.pool()
+    loop = asyncio.new_event_loop()
+
+    async def use() -> None:
+        await bench.stock_up(pool, 1)
+
+    try:
+        await asyncio.to_thread(loop.run_until_complete, use())
+        await pool.aclose()
+        await asyncio.to_thread(loop.run_until_complete, asyncio.sleep(0))  # its transports close then
+    finally:
+        loop.close()
+    assert pool.stats().state == "closed"
+    await bench.until(lambda: not bench.sockets())

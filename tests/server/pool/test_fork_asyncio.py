@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import redis
-from test_fork_helpers import Child, client_ids, shared_with_parent
+from fork_kit import Child, client_ids, shared_with_parent
 
 from resilient_redis import CircuitBreaker, PoolClosedError, Retry, Timeout
 from resilient_redis.asyncio import ResilientConnectionPool, ResilientRedis

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import redis
-from test_fork_helpers import forked, shared_with_parent
+from fork_kit import forked, shared_with_parent
 
 from resilient_redis import ResilientConnectionPool, ResilientRedis
 from resilient_redis.testing import EmbeddedServer

@@ -18,6 +18,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,10 +143,12 @@ def faults(proxy: FaultProxy, score: Score) -> Iterator[None]:
 async def meddle(client: Any, _token: str, rng: random.Random, score: Score) -> None:
     """What an operator does to a pool in use."""
     pool = client.connection_pool
-    name = rng.choice(["drain", "resize", "resize", "disconnect", "disconnect idle", "maintain"])
+    name = rng.choice(["drain", "resize", "resize", "change", "disconnect", "disconnect idle", "maintain", "reset"])
     score.add(score.faults, name)
     if name == "resize":
         pool.resize(rng.randint(3, 8))
+    elif name == "change":
+        pool.change(replace(pool.options, max_dials=rng.randint(1, 4), max_waiting=rng.choice([2, 50, None])))
     elif name.startswith("disconnect"):
         await now(pool.disconnect(inuse_connections=name == "disconnect"))
     else:

@@ -146,7 +146,7 @@ async def test_the_place_is_the_users_for_commands_too(
 
     function = ask_slowly if bench.is_sync else aask_slowly
     job = bench.start(function)
-    await bench.until(lambda: pool.stats().borrowed == 1)
+    await bench.until(lambda: pool.stats().oldest_borrower)  # a moment after it has the connection
     shifted_clock.shift += 0.1
     await bench.run(pool.maintain)
     line = function.__code__.co_firstlineno + 1

@@ -286,7 +286,7 @@ async def test_asyncio_pools_have_redis_pys_steps(bench: Any) -> None:
 
 
 async def test_max_connections_can_be_set(bench: Any) -> None:
-    pool = bench.pool(max_connections=2, acquire_timeout=0.02)
+    pool = bench.pool(max_connections=2, acquire_timeout=5)
     lent = await bench.fill(pool, 2)
     pool.max_connections = 3
     lent.append(await bench.get(pool))

@@ -153,7 +153,7 @@ async def test_what_is_closed_is_counted_no_more(bench: Any, switch_on: Any) -> 
 
 async def test_a_borrower_whose_time_is_over_is_counted(bench: Any, switch_on: Any) -> None:
     collector = switch_on()
-    pool = named(bench.pool(max_connections=1, acquire_timeout=0.02))
+    pool = named(bench.pool(max_connections=1, acquire_timeout=0.4))
     lent = await bench.get(pool)
     await bench.error(pool.get_connection)
     await bench.give(pool, lent)

@@ -88,8 +88,16 @@ async def test_resize_takes_min_idle_along(bench: Any) -> None:
     await bench.stock_up(pool, 1)
 
 
-@pytest.mark.parametrize("wrong", [{"max_connections": 0}, {"max_connections": 2, "min_idle": 3}, {"min_idle": -1}])
-async def test_bounds_out_of_range_change_nothing(bench: Any, wrong: dict[str, int]) -> None:
+OUT_OF_RANGE: list[dict[str, Any]] = [
+    {"max_connections": 0},
+    {"max_connections": 2, "min_idle": 3},
+    {"min_idle": -1},
+    {"max_connections": "many"},
+]
+
+
+@pytest.mark.parametrize("wrong", OUT_OF_RANGE)
+async def test_bounds_out_of_range_change_nothing(bench: Any, wrong: dict[str, Any]) -> None:
     pool = bench.pool(max_connections=5, min_idle=1)
     with pytest.raises(ConfigError):
         pool.resize(**wrong)

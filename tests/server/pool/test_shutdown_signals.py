@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import redis
-from test_fork_helpers import Child, client_ids
+from fork_kit import Child, client_ids
 
 from resilient_redis import PoolClosedError, ResilientConnectionPool, ResilientRedis, close_on_signals
 from resilient_redis.asyncio import ResilientRedis as AsyncRedis

@@ -26,6 +26,19 @@ async def test_upkeep_finds_the_dead_and_leaves_the_others_alone(bench: Any, tim
     assert sum(pool.stats().closes.values()) == 1
 
 
+async def test_a_server_that_closes_what_lay_idle_is_well_though_that_was_used_only_once(
+    bench: Any, timed: Any
+) -> None:
+    pool = timed()
+    await bench.stock_up(pool, 2)
+    bench.kill()
+    await bench.rest()
+    await bench.run(pool.maintain)
+    assert (pool.stats().size, pool.stats().closes) == (0, {"eof": 2})
+    assert pool.health().status == "healthy"
+    assert "last dial failed" not in repr(pool)
+
+
 async def test_upkeep_keeps_the_order(bench: Any, timed: Any) -> None:
     pool = timed()
     first, second, third = await bench.fill(pool, 3)

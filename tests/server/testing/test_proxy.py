@@ -57,6 +57,15 @@ class TestOrdinary:
         server.execute("PUBLISH", "c", "hello")
         assert b"hello" in wire.read()
 
+    def test_a_reply_does_not_wait_for_the_clients_acknowledgement_of_the_one_before(
+        self, proxy: FaultProxy, wire: Wire
+    ) -> None:
+        """A second message would come up to 40 ms late: a fault that nobody asked for."""
+        assert wire.ask("PING") == b"+PONG\r\n"
+        link: Any = next(iter(proxy._engine.links))
+        ends = [writer.get_extra_info("socket") for writer in (link._writer, link._upstream)]
+        assert all(end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for end in ends)
+
     def test_what_is_not_resp_passes_unread(self) -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         with listener, FaultProxy(*listener.getsockname()) as proxy, Wire(proxy).socket as client:

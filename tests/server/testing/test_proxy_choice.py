@@ -226,6 +226,8 @@ def test_it_listens_where_it_is_told(server: EmbeddedServer) -> None:
         (lambda proxy: proxy.push(place="beside"), "'beside'"),
         (lambda proxy: proxy.hold_requests(-1), "not be negative"),
         (lambda proxy: proxy.delay_reply((2, 1)), "not be negative"),
+        (lambda proxy: proxy.delay(float("nan")), "not be negative: nan"),
+        (lambda proxy: proxy.trickle(1, float("nan")), "interval >= 0"),
         (lambda proxy: proxy.delay(1, direction="up"), "replies, requests, both: 'up'"),
         (lambda proxy: proxy.trickle(direction="down"), "'down'"),
     ],

@@ -252,16 +252,24 @@ async def test_a_get_of_50_megabytes_over_a_slow_line_ends_on_time(
     assert isinstance(error, redis.TimeoutError)
 
 
-def reads_slowly(sock: socket.socket) -> None:
+class SlowReader:
     """Answers small commands at once; a large one it reads at about 6 MB/s, and never answers."""
-    large = False
-    while data := sock.recv(65536):
-        large = large or b"big" in data
-        if large:
-            time.sleep(0.01)
-        else:
-            number = b"$6\r\nCLIENT\r\n$2\r\nID\r\n" in data
-            sock.sendall(b":1\r\n" if number else b"+OK\r\n" * data.count(b"*"))
+
+    began = False
+    """Has anything of the large one come?"""
+
+    def __call__(self, sock: socket.socket) -> None:
+        while data := sock.recv(65536):
+            self.began = self.began or b"big" in data
+            if self.began:
+                time.sleep(0.01)
+            else:
+                number = b"$6\r\nCLIENT\r\n$2\r\nID\r\n" in data
+                sock.sendall(b":1\r\n" if number else b"+OK\r\n" * data.count(b"*"))
+
+    def allows(self, error: Any, expected: str) -> bool:
+        """Is that what is known? On a machine so busy that packing takes all the time, nothing is sent at all."""
+        return error.delivery == expected or (error.delivery == "not_sent" and not self.began)
 
 
 @pytest.mark.parametrize("over", ["tcp", "tls"])
@@ -269,7 +277,8 @@ async def test_a_set_of_50_megabytes_to_a_slow_reader_ends_on_time(
     face: Any, peer: Any, stopwatch: Any, over: str, request: pytest.FixtureRequest
 ) -> None:
     tls: TlsFiles | None = request.getfixturevalue("tls_files") if over == "tls" else None
-    port = peer(reads_slowly, tls).port
+    reader = SlowReader()
+    port = peer(reader, tls).port
     secure: dict[str, Any] = {"ssl": True, "ssl_ca_certs": str(tls.ca)} if tls else {}
     client = face.client(host="127.0.0.1", port=port, policies=[Timeout(0.6)], protocol=2, socket_timeout=30, **secure)
     with client.overrides(timeout=10):
@@ -277,10 +286,10 @@ async def test_a_set_of_50_megabytes_to_a_slow_reader_ends_on_time(
     value = b"x" * MEGABYTES_50
     with stopwatch() as watch:
         error = await face.error(client.set, "big", value)
-    assert_on_time(watch.seconds, 0.6, slack=2)
+    assert_on_time(watch.seconds, 0.6, slack=5)  # to encrypt takes a while; to the end it would be 8 s, or 30 over TLS
     assert isinstance(error, redis.TimeoutError)
     # Where the system took only a part of it, the server cannot have all of it. Elsewhere that is not known.
-    assert error.delivery == ("not_sent" if (face.name, over) == ("sync", "tcp") else "unknown")
+    assert reader.allows(error, "not_sent" if (face.name, over) == ("sync", "tcp") else "unknown")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +298,8 @@ async def test_a_set_of_50_megabytes_to_a_slow_reader_ends_on_time(
 async def test_of_a_pipeline_that_was_cut_short_only_a_whole_one_surely_did_not_run(
     face: Any, peer: Any, transaction: bool, size: int, expected: str
 ) -> None:
-    port = peer(reads_slowly).port
+    reader = SlowReader()
+    port = peer(reader).port
     client = face.client(host="127.0.0.1", port=port, policies=[Timeout(1.5)], protocol=2, socket_timeout=30)
     with client.overrides(timeout=10):
         await face.run(client.ping)
@@ -298,7 +308,7 @@ async def test_of_a_pipeline_that_was_cut_short_only_a_whole_one_surely_did_not_
         pipe.set("big", b"x" * (MEGABYTES_50 // 2))  # to pack it must take much less than the time-out, also here
     error = await face.error(pipe.execute)
     assert isinstance(error, redis.TimeoutError)
-    assert error.delivery == (expected if face.name == "sync" else "unknown")
+    assert reader.allows(error, expected if face.name == "sync" else "unknown")
 
 
 # --- waiting on this side ---------------------------------------------------------------------------------------
@@ -488,14 +498,16 @@ async def test_over_tls_a_trickling_reply_ends_on_time(face: Any, tls_server: Em
     with FaultProxy(tls_server.host, tls_server.port) as proxy:
         url = tls_server.url.replace(f":{tls_server.port}/", f":{proxy.port}/")
         client = face.client(url, policies=[Timeout(0.3)])
-        assert await face.run(client.set, "k", "v" * 400)
+        with client.overrides(timeout=10):
+            assert await face.run(client.set, "k", "v" * 400)
         proxy.trickle(1, 0.02)
         with stopwatch() as watch:
             error = await face.error(client.get, "k")
         assert_on_time(watch.seconds, 0.3)
         assert isinstance(error, redis.TimeoutError)
         proxy.heal()
-        assert await face.run(client.get, "k") == b"v" * 400
+        with client.overrides(timeout=10):
+            assert await face.run(client.get, "k") == b"v" * 400
 
 
 async def test_over_tls_a_handshake_that_hangs_ends_on_time(

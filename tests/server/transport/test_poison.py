@@ -11,30 +11,13 @@ from typing import Any
 import poison_server as ps
 import pytest
 import redis
+from parsers import PARSERS
 from poison_server import PoisonServer, Spoil
-from redis._parsers import (
-    _AsyncHiredisParser,
-    _AsyncRESP2Parser,
-    _AsyncRESP3Parser,
-    _HiredisParser,
-    _RESP2Parser,
-    _RESP3Parser,
-)
 
 from resilient_redis import Timeout
 
 pytestmark = pytest.mark.server
 
-PARSERS: dict[tuple[str, str, int], Any] = {
-    ("sync", "hiredis", 2): _HiredisParser,
-    ("sync", "hiredis", 3): _HiredisParser,
-    ("sync", "python", 2): _RESP2Parser,
-    ("sync", "python", 3): _RESP3Parser,
-    ("asyncio", "hiredis", 2): _AsyncHiredisParser,
-    ("asyncio", "hiredis", 3): _AsyncHiredisParser,
-    ("asyncio", "python", 2): _AsyncRESP2Parser,
-    ("asyncio", "python", 3): _AsyncRESP3Parser,
-}
 KINDS = ["command", "pipeline", "transaction"]
 # ValueError: redis-py's own parsers, given a length that is no number.
 LOST = (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse, ValueError)

@@ -8,6 +8,7 @@ import pytest
 import redis
 import redis.asyncio.sentinel
 import redis.sentinel
+from server_counts import count_of
 
 import resilient_redis
 from resilient_redis import (
@@ -32,10 +33,6 @@ pytestmark = pytest.mark.server
 
 QUICK = Retry(attempts=3, wait_initial=0, wait_max=0)
 STACK = [QUICK, Timeout(2)]
-
-
-def count_of(server: EmbeddedServer, key: str) -> int:
-    return int(server.execute("INCRBY", key, 0)[1:])
 
 
 # --- repeating --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+from server_counts import count_of
 
 from resilient_redis import Bulkhead, CircuitBreaker, CircuitOpenError, Fallback, Retry, Timeout
 from resilient_redis.testing import EmbeddedServer, FaultProxy
@@ -26,10 +27,6 @@ async def close(face: Any, made: Any) -> None:
 
 
 # --- pub/sub and monitor ----------------------------------------------------------------------------------------
-
-
-def count_of(server: EmbeddedServer, key: str) -> int:
-    return int(server.execute("INCRBY", key, 0)[1:])
 
 
 async def message_from(face: Any, pubsub: Any) -> Any:

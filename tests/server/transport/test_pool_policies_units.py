@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 import redis
+from server_counts import count_of
 
 from resilient_redis import CircuitBreaker, Fallback, Timeout
 from resilient_redis.testing import EmbeddedServer, FaultProxy
 from resilient_redis.testing.servers import free_port
 
 pytestmark = pytest.mark.server
-
-
-def count_of(server: EmbeddedServer, key: str) -> int:
-    return int(server.execute("INCRBY", key, 0)[1:])
 
 
 # --- pipelines --------------------------------------------------------------------------------------------------

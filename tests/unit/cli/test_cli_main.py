@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -161,3 +162,62 @@ def test_a_wrong_configuration_is_told_problem_by_problem_and_exits_64(
     first, second = shown.err.splitlines()
     assert first.startswith(f"resilient-redis: {file}:2: polcies: unknown key")
     assert second.startswith(f"resilient-redis: {file}:4: options.socket_timeot: unknown option")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_stream_that_is_closed_gives_no_traceback(
+    closed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, closed, None)  # as Python does for >&-
+    assert main(["pool-size", "--limit", "9", "--workers", "2"]) == exits.OK
+    assert main(["pool-size", "--limit", "few", "--workers", "2"]) == exits.USAGE
+    shown = capsys.readouterr()
+    assert (shown.out == "") is (closed == "stdout")
+    assert "--limit" not in shown.out
+    getattr(sys, closed).close()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_a_terminal_that_is_not_utf_8_shows_what_it_can(
+    encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "redis\udcff.toml"  # a name that is not UTF-8 on the disk
+    file.write_text(
+        'url = "redis://localhost"\n[options]\nclient_name = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"\n', "utf-8"
+    )
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["check-config", "--explain", str(file)]) == exits.OK
+    shown = stream.buffer.getvalue().decode(encoding)
+    assert ("caf\N{LATIN SMALL LETTER E WITH ACUTE}" in shown) is (encoding != "ascii")
+    assert ".toml: ok" in shown
+
+
+def test_nothing_slow_is_imported_before_ctrl_c_is_caught() -> None:
+    look = "import sys, resilient_redis.cli.main; print({'redis', 'msgspec', 'asyncio'} & sys.modules.keys())"
+    shown = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=30)
+    assert shown.stdout == "set()\n"
+
+
+def test_ctrl_c_while_the_command_is_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resilient_redis.cli.main._dispatch", interrupted)
+    assert main(["ping"]) == exits.INTERRUPTED
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ping", "redis://:hunter2@h"], "unknown argument 'redis://***@h'; write --url before it"),
+        (["ping", "--interval", "redis://:hunter2@h"], "argument --interval: 'redis://***@h': give seconds"),
+        (["redis://:hunter2@h"], "unknown command 'redis://***@h' (known: "),
+        (["doctor", "--config", "redis://:hunter2@h"], "redis://***@h: unknown kind of file"),
+    ],
+)
+def test_a_url_in_the_wrong_place_does_not_show_its_password(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == exits.USAGE
+    assert f"resilient-redis: {told}" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -84,7 +85,36 @@ def test_why_tls_failed_is_told() -> None:
     check(network.judge_tls_failure(expired), "failed", "certificate has expired", "renew it")
     expired.verify_message = "self-signed certificate"
     check(network.judge_tls_failure(expired), "failed", "self-signed", "ssl_ca_certs=FILE")
-    check(network.judge_tls_failure(ConnectionResetError()), "failed", "redis:// instead of rediss://")
+    expired.verify_message = "Hostname mismatch, certificate is not valid for 'db'."
+    check(network.judge_tls_failure(expired), "failed", "Hostname mismatch", "a name that the certificate is for")
+    for error in (ConnectionResetError(), TimeoutError(), ssl.SSLEOFError(8, "EOF occurred")):
+        check(network.judge_tls_failure(error), "failed", "redis:// instead of rediss://")
+
+
+def _own_faults() -> Iterator[Exception]:
+    context = ssl.create_default_context()
+    attempts: tuple[Callable[[], object], ...] = (
+        lambda: context.load_verify_locations("no-such-file"),
+        lambda: context.load_verify_locations(cafile=__file__),
+        lambda: context.load_verify_locations(cadata="no certificate"),
+        lambda: context.load_cert_chain(__file__),
+        lambda: context.set_ciphers("NO-SUCH-CIPHER"),
+    )
+    for attempt in attempts:
+        with pytest.raises(OSError) as caught:
+            attempt()
+        yield caught.value
+
+
+def test_tls_that_this_side_cannot_set_up_is_no_fault_of_the_server() -> None:
+    for error in _own_faults():
+        check(network.judge_tls_failure(error), "failed", "on this side", "check ssl_ca_certs, ssl_certfile")
+
+
+def test_a_connection_that_ends_at_the_login_may_be_a_matter_of_tls() -> None:
+    lost = redis.ConnectionError("Connection closed by server.")
+    check(login.judge_login_failure(lost), "failed", "no answer that makes sense", "If it speaks TLS, write rediss://")
+    check(login.judge_login_failure(lost, tls=True), "failed", "no answer that makes sense", "ssl_certfile")
 
 
 # login, rights, protocol
@@ -243,7 +273,7 @@ def test_large_requests_replies_and_transactions_warn() -> None:
 
 
 def test_every_wait_must_end() -> None:
-    check(timing.judge_timeouts(PATIENCE, {}), "ok", "connect 1 s, reply 1 s")
+    check(timing.judge_timeouts(PATIENCE, {}), "ok", "connect 1 s, reply 1 s", "is not visible")
     check(timing.judge_timeouts(replace(PATIENCE, read=None, attempt=0.25), {}), "ok", "reply 0.25 s")
     check(timing.judge_timeouts(replace(PATIENCE, read=None), {}), "failed", "nothing bounds a wait for a reply")
 
@@ -253,7 +283,7 @@ def test_a_server_that_closes_idle_connections_first_warns() -> None:
     check(timing.judge_timeouts(PATIENCE, {"timeout": "10"}), "warning", "below 10")
     never = replace(PATIENCE, idle=None, validate=None)
     check(timing.judge_timeouts(never, {"timeout": "300"}), "warning", "below 300")
-    check(timing.judge_timeouts(never, {"timeout": "0"}), "ok")
+    check(timing.judge_timeouts(never, {"timeout": "0"}), "ok", "closes no idle ones")
 
 
 def test_keepalive_on_both_sides() -> None:

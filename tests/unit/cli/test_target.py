@@ -143,11 +143,12 @@ def test_a_bare_client_never_repeats_and_never_waits_for_ever(file: str) -> None
         ("localhost:6379", '--url: no URL; write "redis://host:6379/0"'),
         ("http://localhost", '--url: unknown scheme "http://"'),
         ("redis://:p@ss@h:port", "--url: host and port cannot be read"),
-        (
-            "redis://h?socket_timeot=1",
-            "the URL or an option of it cannot be used: unknown option 'socket_timeot'; did you mean 'socket_timeout'?",
-        ),
-        ("redis://h?socket_timeout=soon", "the URL or an option of it cannot be used"),
+        ("redis://h?socket_timeot=1", '--url: unknown option "socket_timeot"; did you mean "socket_timeout"?'),
+        ("redis://h?socket_timeout=soon", "--url: socket_timeout: 'soon' cannot be read"),
+        ("redis://h?ssl_cert_reqs=none", "--url: ssl_cert_reqs: it is for TLS, and redis:// speaks none"),
+        ("redis://h?encoding=utf9", "--url: encoding: 'utf9' is no text encoding"),
+        ("redis://a..b", "--url: host and port cannot be read"),
+        ("rediss://h?ssl_min_version=5", "--url: ssl_min_version: '5' is none"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_usage_and_shows_no_password(

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,18 @@ def test_a_change_is_seen_once_through_replacing_links_and_absence(tmp_path: Pat
     assert (watch.changed(), watch.changed()) == (True, False)
     path.symlink_to(tmp_path / "third")
     (tmp_path / "third").write_text("b")
+    assert watch.changed()
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "redis.json"
+    path.write_text("a")
+    before = path.stat()
+    watch = FileWatch(path, signature(path))
+    time.sleep(0.02)  # longer than the clock of a file system stands still
+    path.write_text("b")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as cp -p and rsync do
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
     assert watch.changed()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from resilient_redis import Retry, Timeout
 from resilient_redis.config import load_config
+from resilient_redis.config.options import option_names
 from resilient_redis.errors import ConfigError
 
 # --- profiles ---------------------------------------------------------------------------------------------------
@@ -146,6 +148,9 @@ def test_references(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "options.socket_timeout: what env:T_VALUE holds does not fit: expected more than 0 seconds",
         ),
         ("socket_timeout", "inf", "options.socket_timeout: what env:T_VALUE holds is no duration; "),
+        ("encoding", "hunter2", "options.encoding: what env:T_VALUE holds is no text encoding of Python's"),
+        ("ssl_min_version", "SSLv2", "options.ssl_min_version: what env:T_VALUE holds does not fit: expected one of"),
+        ("password", "caf\udce9", "options.password: the environment variable T_VALUE is not UTF-8 text"),
     ],
 )
 def test_references_to_what_does_not_fit(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
@@ -154,6 +159,23 @@ def test_references_to_what_does_not_fit(monkeypatch: pytest.MonkeyPatch, name: 
         load_config({"options": {name: "env:T_VALUE"}})
     assert str(caught.value).startswith(f"config: {message}")
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("ssl", "yes", True),
+        ("ssl", "OFF", False),
+        ("ssl_min_version", "TLSv1.3", ssl.TLSVersion.TLSv1_3),
+        ("ssl_min_version", "none", None),
+    ],
+)
+def test_what_a_reference_holds_is_read_as_a_variable_is(name: str, text: str, value: object) -> None:
+    if name not in option_names():
+        pytest.skip(f"this redis-py has no {name}")
+    referred = load_config({"options": {name: "env:T_VALUE"}}, environ={"T_VALUE": text}).options[name]
+    told = load_config(environ={f"RESILIENT_REDIS__OPTIONS__{name.upper()}": text}).options[name]
+    assert (referred, type(referred)) == (told, type(told)) == (value, type(value))
 
 
 @pytest.mark.parametrize(

@@ -466,3 +466,9 @@ def test_code_and_file_describe_themselves_alike(face: Any, tmp_path: Path) -> N
         commands={"H*": {"timeout": "50ms"}},
     )
     assert face.from_config(tmp_path / "redis.toml").describe() == from_code.describe()
+
+
+@pytest.mark.parametrize("glob", ["*", "H*", "C*", "S*", "*GET"])
+def test_a_fallback_under_a_glob_passes_over_what_can_have_none(glob: str, face: Any) -> None:
+    client = face.from_config({"policies": [], "commands": {glob: {"fallback": 1}}}, environ={})
+    assert client.describe().startswith("1. Fallback: ")

@@ -5,46 +5,20 @@ from __future__ import annotations
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
-from test_cleanliness_kit import (
+from cleanliness_kit import (
     BASES,
-    KINDS,
     MESSAGE,
     PUSH,
     RESP3,
-    Rig,
 )
 
 from resilient_redis.connections import cleanliness
 from resilient_redis.connections.cleanliness import absorb, dirt
 from resilient_redis.connections.deadline_socket import DeadlineSocket
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(params=[False, True], ids=["bytes", "text"])
-def decode(request: pytest.FixtureRequest) -> bool:
-    return request.param
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Rig]]:
-    made: list[Rig] = []
-
-    def make(*args: Any, **options: Any) -> Rig:
-        made.append(Rig(*args, **options))
-        return made[-1]
-
-    yield make
-    for rig in made:
-        rig.close()
 
 
 @BASES

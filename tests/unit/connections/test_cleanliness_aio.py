@@ -7,32 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from test_cleanliness_aio_kit import BASES, KINDS, MESSAGE, PUSH, RESP3, Rig
+from cleanliness_aio_kit import BASES, MESSAGE, PUSH, RESP3, Rig
 
 from resilient_redis.connections.aio_cleanliness import absorb, dirt
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(params=[False, True], ids=["bytes", "text"])
-def decode(request: pytest.FixtureRequest) -> bool:
-    return request.param
-
-
 @pytest.fixture
-async def make() -> Any:
-    made: list[Rig] = []
-
-    async def make(*args: Any, **options: Any) -> Rig:
-        made.append(Rig(*args, **options))
-        return await made[-1].open()
-
-    yield make
-    for rig in made:
-        await rig.close()
+def make(amake: Any) -> Any:
+    return amake
 
 
 Make = Callable[..., Any]

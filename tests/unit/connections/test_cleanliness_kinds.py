@@ -5,48 +5,24 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import fakeredis
 import pytest
 import redis
-from redis.cache import CacheConfig, CacheFactory
-from redis.connection import CacheProxyConnection
-from test_cleanliness_kit import (
+from cleanliness_kit import (
     BASES,
     KINDS,
     PUSH,
     RESP3,
     Rig,
 )
+from redis.cache import CacheConfig, CacheFactory
+from redis.connection import CacheProxyConnection
 
 from resilient_redis.connections.cleanliness import absorb, dirt, make_peek
 from resilient_redis.connections.observed import observed
-
-
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(params=[False, True], ids=["bytes", "text"])
-def decode(request: pytest.FixtureRequest) -> bool:
-    return request.param
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Rig]]:
-    made: list[Rig] = []
-
-    def make(*args: Any, **options: Any) -> Rig:
-        made.append(Rig(*args, **options))
-        return made[-1]
-
-    yield make
-    for rig in made:
-        rig.close()
-
 
 # The others
 

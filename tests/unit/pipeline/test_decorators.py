@@ -333,9 +333,26 @@ def test_a_retry_that_says_what_to_repeat_or_does_not_repeat_is_taken(retry: Ret
     assert ResiliencePipeline([retry]).call(lambda: "v") == "v"
 
 
+def test_a_fallback_without_its_value_is_refused_where_it_is_written() -> None:
+    with pytest.raises(ConfigError, match=r"^fallback: .* write @fallback\(None\)") as caught:
+
+        @fallback  # type: ignore[arg-type]
+        def recent(user: str) -> list[str]:
+            return [user]
+
+    assert caught.value.field == "default"
+
+
+@pytest.mark.parametrize("given", [None, classmethod(lambda cls: cls), property(lambda self: self)])
+@pytest.mark.parametrize("decorate", [fallback([]), resilient([Timeout(1)]), ResiliencePipeline([])])
+def test_what_cannot_be_called_is_refused_where_it_is_decorated(decorate: Any, given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^function: \w+ cannot be called; .* below @classmethod") as caught:
+        decorate(given)
+    assert caught.value.field == "function"
+
+
 def test_a_profile_without_a_file_to_look_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RESILIENT_REDIS_CONFIG", raising=False)
-    pytest.importorskip("resilient_redis.config").load_config  # noqa: B018
     with pytest.raises(ConfigError, match="pass config=, or set RESILIENT_REDIS_CONFIG") as caught:
         resilient("sessions")
     assert caught.value.field == "config"

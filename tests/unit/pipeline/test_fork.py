@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-import time
 from typing import Any
 
 import pytest
 import redis
 
+from child_process import in_child
 from resilient_redis import Bulkhead, CircuitBreaker, Fallback, ResiliencePipeline, Retry
 from resilient_redis.testing.clock import FakeClock
 
@@ -18,26 +17,6 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system"),
     pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning"),
 ]
-
-
-def in_child(function: Any) -> int:
-    """Run ``function`` in a forked child: exit code 0 if it gave True, 1 if not, -1 if it hung and was killed."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if function() else 1
-        finally:
-            os._exit(code)
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return -1
 
 
 def held_by_another_thread(lock: Any, then: Any) -> int:

@@ -56,6 +56,38 @@ def test_a_write_is_covered_where_it_is_named() -> None:
     assert answer(policy, command("DECR", "k", **WRITE)) is None
 
 
+@pytest.mark.parametrize(
+    "words", [("XINFO STREAM", "s"), ("XINFO", "STREAM", "s"), (b"xinfo", b"stream", "s"), ("MYMOD", "STATUS")]
+)
+def test_a_subcommand_is_covered_where_it_is_named(words: tuple[Any, ...]) -> None:
+    policy = Fallback("fb", commands={"xinfo stream": "told", "MYMOD STATUS": "told"})
+    layer = bind(policy).layer
+    named = command(*words, maskable="if_told")
+    assert value(policy, named) == "told"
+    assert layer.mask(words) == "told"
+    other = (*words[:1], "GROUPS") if len(words[0].split()) == 1 else ("XINFO GROUPS", "s")
+    assert answer(policy, command(*other, maskable="if_told")) is None
+    assert layer.mask(other) is msgspec.UNSET
+
+
+def test_the_first_word_stands_for_its_subcommands() -> None:
+    policy = Fallback(commands={"XINFO": "any", "XINFO STREAM": "this"})
+    assert value(policy, command("XINFO", "GROUPS", "s", maskable="if_told")) == "any"
+    assert value(policy, command("XINFO", "STREAM", "s", maskable="if_told")) == "this"
+
+
+def test_the_arguments_of_a_function_are_no_subcommand() -> None:
+    policy = Fallback("fb", commands={"XINFO STREAM": "told"})
+    call = Call("shop.look", "callable", ("XINFO", "STREAM"), None, maskable="yes")
+    assert value(policy, call) == "fb"
+
+
+@pytest.mark.parametrize("name", ["CONFIG GET", "client list", "MEMORY USAGE", "PUBSUB CHANNELS"])
+def test_a_subcommand_that_is_never_covered_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"Fallback.commands: {name.upper()} is a step of a protocol"):
+        Fallback(commands={name: None})
+
+
 @pytest.mark.parametrize("policy", [Fallback("fb"), Fallback("fb", writes=True), Fallback.using(lambda call, error: 1)])
 def test_a_step_of_a_protocol_is_never_covered(policy: Fallback) -> None:
     assert answer(policy, command("SCAN", 0, maskable="never")) is None

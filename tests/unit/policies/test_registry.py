@@ -92,6 +92,12 @@ def test_a_policy_without_name_or_spec_is_refused(missing: dict[str, Any]) -> No
         register_policy(type("Nameless", (Tarpit,), missing))
 
 
+@pytest.mark.parametrize("given", [5, Timeout(1), dict])
+def test_what_is_no_class_of_policies_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^register_policy: \w+ is no class of policies; give a subclass of Policy"):
+        register_policy(given)
+
+
 def test_a_policy_of_another_package_is_found_by_its_entry_point(offered: list[EntryPoint]) -> None:
     offered.append(offer("acme.tarpit", f"{__name__}:Tarpit"))
     assert registry.policy_type("acme.tarpit") is Tarpit

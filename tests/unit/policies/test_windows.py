@@ -78,6 +78,14 @@ def test_what_was_noted_counts_before_what_comes_after(window: CountWindow | Tim
     assert window.totals(4.4) == (0, 0)
 
 
+def test_a_failure_pushes_out_what_was_noted_before_it_and_not_the_other_way_round() -> None:
+    window = CountWindow(2)
+    window.note(0.0)
+    window.note(0.0)
+    window.add(True, 0.0)
+    assert window.totals(0.0) == (2, 1)
+
+
 def test_a_count_window_holds_only_the_last_of_what_was_noted() -> None:
     window = CountWindow(3)
     window.add(True, 0.0)

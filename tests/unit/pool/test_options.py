@@ -46,6 +46,17 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     }
 
 
+@pytest.mark.parametrize("wrong", [1, b"orders", ["orders"]])
+def test_a_name_is_a_text(wrong: Any) -> None:
+    assert refusal(name=wrong) == f"name: {wrong!r}; give a text, or None for the address"
+
+
+@pytest.mark.parametrize("wrong", [100, "host", StaticBudget])
+def test_a_budget_is_an_object_that_can_be_asked(wrong: Any) -> None:
+    message = refusal(budget=wrong)
+    assert message == f"budget: {wrong!r}; give a budget, such as StaticBudget(100, workers=4), or None"
+
+
 # Counts
 
 

@@ -89,6 +89,17 @@ def test_one_that_was_closed_while_it_lay_idle_is_no_dial_that_failed() -> None:
     assert pool.ledger.pace.left(pool.now) == 0
 
 
+def test_one_that_was_used_once_and_ended_while_it_lay_idle_is_none_when_the_pool_itself_finds_out() -> None:
+    pool = Pool(4)
+    (slot,) = pool.open_idle()
+    assert slot.uses == 1
+    pool.now += 60
+    assert pool.ledger.check_out(slot)
+    pool.ledger.discard(slot, "eof", pool.now)
+    assert pool.ledger.pace.left(pool.now) == 0
+    assert pool.ledger.pace.error is None
+
+
 def test_a_spare_one_that_was_closed_before_it_was_lent_for_the_first_time_is_none_either() -> None:
     pool = Pool(4, min_idle=1)
     spare = pool.ledger.reserve_spare(pool.now)

@@ -85,7 +85,7 @@ def _tls(target: Target) -> Line:
         # The socket alone, before anything of Redis is spoken over it.
         sock = cast(Any, connection)._connect()
     except _FAILURES as error:
-        found = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), error)
+        found = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), causes(error)[-1])
         return network.judge_tls_failure(found)
     with sock:
         return network.judge_tls(sock.getpeercert(), sock.version(), time.time())
@@ -98,7 +98,7 @@ def _over(connection: Any, target: Target, settings: Settings) -> Iterator[Line]
         with contextlib.suppress(rx.NoPermissionError):
             asker.say("PING")
     except _FAILURES as error:
-        yield login.judge_login_failure(error)
+        yield login.judge_login_failure(error, tls=isinstance(connection, redis.SSLConnection))
         yield from _skip(_AFTER_LOGIN, "not logged in")
         return
     try:

@@ -11,6 +11,11 @@ from resilient_redis.cli.doctor.line import Line, worst
 from resilient_redis.pipeline.classify import advice_for
 
 _FULL = "max number of clients"
+_WITHOUT_TLS = "is it a Redis or Valkey that listens there? If it speaks TLS, write rediss://"
+_INSIDE_TLS = (
+    "does the server ask for a certificate of this side (tls-auth-clients)? Give ssl_certfile=FILE and "
+    "ssl_keyfile=FILE. If not, is it a Redis or Valkey that listens there?"
+)
 
 
 def judge_login(*, password: bool, trusted_place: bool, user: str | None) -> Line:
@@ -27,8 +32,8 @@ def judge_login(*, password: bool, trusted_place: bool, user: str | None) -> Lin
     return Line("login", "warning", f"no password is needed{name}: whoever reaches the port may do everything", hint)
 
 
-def judge_login_failure(error: BaseException) -> Line:
-    """Why the handshake with the server ended."""
+def judge_login_failure(error: BaseException, *, tls: bool = False) -> Line:
+    """Why the handshake with the server ended. ``tls``: it was inside of TLS, whose own handshake went well."""
     message = str(error)
     if _FULL in message:
         hint = "raise maxclients, or give each worker a smaller pool: resilient-redis pool-size"
@@ -45,7 +50,7 @@ def judge_login_failure(error: BaseException) -> Line:
         hint = "look at the server's load, and whether something between swallows packets"
         return Line("login", "failed", "connected, and then no answer in time", hint)
     advice = advice_for(error) if isinstance(error, Exception) else ()
-    hint = "; ".join(advice) or "is it a Redis or Valkey that listens there?"
+    hint = "; ".join(advice) or (_INSIDE_TLS if tls else _WITHOUT_TLS)
     return Line("login", "failed", f"no answer that makes sense: {message[:120] or type(error).__name__}", hint)
 
 

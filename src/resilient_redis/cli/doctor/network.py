@@ -111,12 +111,30 @@ def judge_tls(cert: Mapping[str, Any] | None, version: str | None, now: float) -
     return worst("tls", found, f"{version or 'TLS'}, certificate valid for {days:.0f} days")
 
 
+_DISTRUST = (
+    ("expired", "renew it on the server"),
+    ("mismatch", "connect by a name that the certificate is for, or let the server have one for this name"),
+)
+_UNKNOWN_CA = "give the CA that signed it: ssl_ca_certs=FILE"
+
+
+def _is_own(error: BaseException) -> bool:
+    """Was it before a byte was sent? A file that is missing or holds something else, a cipher that there is not."""
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return True
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return False
+    return getattr(error, "library", None) != "SSL" or error.reason is None  # some have neither
+
+
 def judge_tls_failure(error: BaseException) -> Line:
     """Why the handshake failed."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        expired = "expired" in error.verify_message
-        hint = "renew it on the server" if expired else "give the CA that signed it: ssl_ca_certs=FILE"
+        hint = next((hint for word, hint in _DISTRUST if word in error.verify_message), _UNKNOWN_CA)
         return Line("tls", "failed", f"the certificate is not trusted: {error.verify_message}", hint)
+    if _is_own(error):
+        text = f"TLS cannot be set up on this side: {getattr(error, 'strerror', None) or error}"
+        return Line("tls", "failed", text, "check ssl_ca_certs, ssl_certfile, ssl_keyfile and the other ssl_ options")
     reason = getattr(error, "reason", None) or type(error).__name__
     hint = "does the server speak TLS on this port? If not, write redis:// instead of rediss://"
     return Line("tls", "failed", f"no TLS handshake: {reason}", hint)

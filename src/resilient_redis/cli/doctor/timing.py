@@ -46,15 +46,17 @@ def judge_timeouts(patience: Patience, config: Mapping[str, str]) -> Line:
     if _reply(patience) is None:
         text, hint = "nothing bounds a wait for a reply", "set socket_timeout, or put a Timeout into the policies"
         found.append(Line("timeouts", "failed", text, hint))
-    server = int(config.get("timeout", "0"))
-    if 0 < server <= min(patience.idle or server, patience.validate or server):
+    server = int(config["timeout"]) if "timeout" in config else None
+    if server and server <= min(patience.idle or server, patience.validate or server):
         hint = f"set idle_timeout or validate_after below {server}"
         found.append(Line("timeouts", "warning", f"the server closes idle connections after {server} s", hint))
     return worst("timeouts", found, _in_force(patience, server))
 
 
-def _in_force(patience: Patience, server: int) -> str:
+def _in_force(patience: Patience, server: int | None) -> str:
     ends = f"the server closes idle ones after {server} s" if server else "the server closes no idle ones"
+    if server is None:
+        ends = "whether the server closes idle ones is not visible"
     return f"connect {patience.connect:g} s, reply {_shown(_reply(patience))}; {ends}"
 
 

@@ -9,6 +9,7 @@ import math
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -70,7 +71,7 @@ class Slice:
         return self.ended - self.started
 
 
-class Crew:
+class Crew(ABC):
     """The workers of one client. Subclasses say what a worker is. Used by one thread, and its own workers.
 
     Args:
@@ -105,22 +106,22 @@ class Crew:
             sum(tally.failures for tally in tallies),
         )
 
+    @abstractmethod
     def begin(self, limit: Limit) -> None:
         """Let the workers call until the limit; returns at once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait(self, seconds: float) -> bool:
         """Wait for the slice's end, at most so long; has it ended?"""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def waiting(self) -> int:
         """Workers whose call is still under way."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Close the client. Calls that are still under way are left to themselves."""
-        raise NotImplementedError
 
     def _chosen(self, number: int, turn: int) -> Command:
         commands = self._commands[number % len(self._commands)]

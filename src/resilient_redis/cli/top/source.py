@@ -92,7 +92,7 @@ class ServiceSource:
             raise CommandError(f"{self.address}: no JSON; give the URL of the figures themselves") from error
 
     def _get(self) -> bytes:
-        request = urllib.request.Request(self._request_url(), headers={"Accept": "application/json"})  # noqa: S310 - checked
+        request = urllib.request.Request(self._request_url(), headers={"Accept": "application/json"})  # noqa: S310 - http or https alone: checked
         with suppress(KeyError):
             request.add_header("Authorization", self._basic())
         try:

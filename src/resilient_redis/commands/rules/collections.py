@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from resilient_redis.commands.classes import CommandClass
-from resilient_redis.commands.words import is_among, number, option, word, words
+from resilient_redis.commands.words import is_among, number, octets, word, words
 
-_SORT_WIDTHS = {"BY": 1, "GET": 1, "LIMIT": 2}
-_RADIUS_WIDTHS = {"COUNT": 1, "STORE": 1, "STOREDIST": 1}
 _ZADD_OPTIONS = frozenset({"NX", "XX", "GT", "LT", "CH", "INCR"})
 
 
@@ -78,10 +77,18 @@ def from_another_key(args: Sequence[Any]) -> CommandClass:
 
 
 def sort(args: Sequence[Any]) -> CommandClass:
-    """SORT key [options] [STORE destination]."""
+    """SORT key [options] [STORE destination]: BY and GET may read the destination, where it fits their pattern."""
     if "STORE" not in words(args[1:]):
         return CommandClass.READ
-    return _stored(args[0], option(args[1:], "STORE", _SORT_WIDTHS))
+    options = [octets(argument) for argument in args[1:]]
+    stored = [key for name, key in itertools.pairwise(options) if name.upper() == b"STORE"]
+    return _unless(is_among(args[0], args[1:]) or any(_fits(key, pattern) for key in stored for pattern in options))
+
+
+def _fits(key: bytes, pattern: bytes) -> bool:
+    """May the pattern mean this key? In ``w_*->field`` the field is no part of it."""
+    before, star, after = pattern.partition(b"*")
+    return bool(star) and key.startswith(before) and key.endswith(after.partition(b"->")[0])
 
 
 def georadius(args: Sequence[Any]) -> CommandClass:
@@ -98,12 +105,8 @@ def _radius(args: Sequence[Any], first_option: int) -> CommandClass:
     options = args[first_option:]
     if {"STORE", "STOREDIST"}.isdisjoint(words(options)):
         return CommandClass.READ
-    found = option(options, "STORE", _RADIUS_WIDTHS) or option(options, "STOREDIST", _RADIUS_WIDTHS)
-    return _stored(args[0], found)
-
-
-def _stored(source: Any, destination: Any) -> CommandClass:
-    return _unless(destination is None or is_among(source, [destination]))
+    # Of several destinations the last one counts; a key that is named like an option errs on the safe side.
+    return _unless(is_among(args[0], options))
 
 
 def _unless(feeds_on_itself: bool) -> CommandClass:

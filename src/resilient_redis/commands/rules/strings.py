@@ -14,6 +14,8 @@ LONG_AGO = 1_767_225_600
 _CONDITIONS = frozenset({"NX", "FNX", "GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
 """Options whose reply says what was there before. Not so XX: it holds the second time as it did the first."""
 
+_IF_THERE = frozenset({"XX", "FXX"})
+
 
 def set_(args: Sequence[Any]) -> CommandClass:
     """SET key value [options]. An expiry does not matter: a second run renews it by the time between the two."""
@@ -30,13 +32,25 @@ def msetex(args: Sequence[Any]) -> CommandClass:
 
 def hsetex(args: Sequence[Any]) -> CommandClass:
     """HSETEX key [options] FIELDS numfields field value ..."""
-    return _by_condition(_before_fields(args))
+    return _by_condition(_beside_fields(args, width=2))
 
 
 def _by_condition(options: Sequence[Any]) -> CommandClass:
+    must_be_there = False
     for option in options:
-        if word(option) in _CONDITIONS:
+        name = word(option)
+        if name in _CONDITIONS:
             return CommandClass.CHECKED
+        must_be_there |= name in _IF_THERE
+    return _still_there(options) if must_be_there else CommandClass.IDEMPOTENT
+
+
+def _still_there(options: Sequence[Any]) -> CommandClass:
+    """XX with a moment that has passed deletes: the second run finds nothing to set."""
+    for place, option in enumerate(options[:-1]):
+        name = word(option)
+        if name in {"EXAT", "PXAT"}:
+            return _at(options[place + 1], milliseconds=name == "PXAT")
     return CommandClass.IDEMPOTENT
 
 
@@ -47,7 +61,7 @@ def getex(args: Sequence[Any]) -> CommandClass:
 
 def hgetex(args: Sequence[Any]) -> CommandClass:
     """HGETEX key [options] FIELDS numfields field ..."""
-    return _reading_with_expiry(_before_fields(args))
+    return _reading_with_expiry(_beside_fields(args, width=1))
 
 
 def _reading_with_expiry(options: Sequence[Any]) -> CommandClass:
@@ -74,7 +88,7 @@ def pexpireat(args: Sequence[Any]) -> CommandClass:
 
 def _moment(args: Sequence[Any], *, milliseconds: bool) -> CommandClass:
     # NX, GT and LT hold the first time only; XX holds both times.
-    if len(args) < 2 or (len(args) > 2 and not {"NX", "GT", "LT"}.isdisjoint(words(args[2:4]))):
+    if len(args) < 2 or not {"NX", "GT", "LT"}.isdisjoint(words(_beside_fields(args, width=1))):
         return CommandClass.CHECKED
     return _at(args[1], milliseconds=milliseconds)
 
@@ -86,10 +100,17 @@ def _at(moment: Any, *, milliseconds: bool) -> CommandClass:
     return CommandClass.CHECKED if passed else CommandClass.IDEMPOTENT
 
 
-def _before_fields(args: Sequence[Any]) -> Sequence[Any]:
+def _beside_fields(args: Sequence[Any], *, width: int) -> Sequence[Any]:
+    """What stands before ``FIELDS numfields field ...`` and, as Redis 8.4 takes it too, after it.
+
+    Args:
+        args: the key, then the rest.
+        width: words for each field.
+    """
     for place in range(1, len(args)):
         if word(args[place]) == "FIELDS":
-            return args[1:place]
+            many = number(args[place + 1]) if place + 1 < len(args) else None
+            return (*args[1:place], *args[place + 2 + width * max(many or 0, 0) :])
     return args[1:]
 
 

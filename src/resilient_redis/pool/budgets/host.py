@@ -37,6 +37,13 @@ class HostBudget(BaseBudget):
 
     Raises:
         ConfigError: a number is out of range, the file cannot be used, or this system has no such locks (Windows).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     budget = HostBudget(folder, limit=2)
+    ...     print([budget.take() for _ in range(3)])
+    ...     budget.close()
+    [True, True, False]
     """
 
     interval = 5.0

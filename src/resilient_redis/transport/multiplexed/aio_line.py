@@ -283,22 +283,23 @@ class Line(asyncio.Protocol):
     def _give_out(self, replies: Sequence[Any]) -> None:
         book, decode = self.book, self._decode
         in_flight = book.in_flight
+        take = in_flight.popleft
         for reply in replies:
-            slot = in_flight[0]
+            slot = take()
             if slot.replies > 1:
+                in_flight.appendleft(slot)
                 if book.answer(reply) is not None and not slot.waiter.done():
                     self._give(slot, slot.value if decode is None else [_decoded(part, decode) for part in slot.value])
                 continue
-            in_flight.popleft()  # `Book.answer`, spelled out
-            book.due -= 1
+            book.due -= 1  # `Book.answer`, spelled out
             slot.state = ANSWERED
-            waiter = slot.waiter
-            if waiter.done():
-                continue
             value = reply if decode is None else _decoded(reply, decode)
             if value.__class__ in PLAIN:
-                waiter.set_result(value)
-            else:
+                try:
+                    slot.waiter.set_result(value)
+                except asyncio.InvalidStateError:  # he has left; to ask each of them costs more
+                    continue
+            elif not slot.waiter.done():
                 self._give(slot, value)
 
     def _give(self, slot: Slot, value: Any) -> None:

@@ -18,7 +18,7 @@ from resilient_redis.connections.attempt import current_attempt
 from resilient_redis.errors import FenceRefusedError, PoolClosedError
 from resilient_redis.pool import fork
 from resilient_redis.pool.adoption import is_ours
-from resilient_redis.pool.aio_redis_side import abort
+from resilient_redis.pool.aio_endings import abort
 from resilient_redis.pool.face import USUAL_DIAL
 from resilient_redis.pool.redis_side import has_token
 from resilient_redis.pool.stats import LineStats

@@ -28,6 +28,7 @@ Behind = list[LeftBehind] | None
 Future: Any = asyncio.Future
 get_running_loop = asyncio.get_running_loop
 _get: Any = dict.get
+_known = SHARED.get  # bound once, as `get_scope` is
 
 
 class MultiplexedSurface:
@@ -58,7 +59,7 @@ class MultiplexedSurface:
         """
         client, words = args
         name, lines = words[0], self._lines
-        shared = SHARED.get(name) or (SHARED[name] if learn(name) else None)
+        shared = _known(name) or (SHARED[name] if learn(name) else None)
         if (
             shared is None
             or not is_usual(options)

@@ -165,11 +165,10 @@ class Book:
         For asyncio alone: a thread that is killed in here leaves a gap.
         """
         unsent, carrier, due = self.unsent, self.carrier, self.due
-        for slot in unsent:
-            due += slot.replies
+        batch = list(unsent)
+        due += sum([slot.replies for slot in batch])
         if due > self.max_in_flight:
             return None
-        batch = list(unsent)
         for slot in batch:
             slot.state = SENT
             slot.since = now

@@ -13,8 +13,8 @@ from _thread import allocate_lock
 from collections.abc import Callable
 from typing import Any
 
+from resilient_redis.pool.endings import cut_off
 from resilient_redis.pool.face import JUST_USED
-from resilient_redis.pool.redis_side import cut_off
 from resilient_redis.transport.multiplexed import endings
 from resilient_redis.transport.multiplexed.book import ENDED as OVER
 from resilient_redis.transport.multiplexed.book import UNSENT

@@ -68,7 +68,7 @@ class Wire:
             OSError: the connection is lost; none were.
         """
         try:
-            return self._send(data, socket.MSG_DONTWAIT)  # type: ignore[no-any-return]
+            return self._send(data, socket.MSG_DONTWAIT)  # type: ignore[no-any-return] # bound from a socket that may be anybody's
         except BlockingIOError:
             return 0
 

@@ -54,3 +54,19 @@ def test_what_is_in_flight_already_counts_against_the_bound() -> None:
 def test_nothing_unsent_is_nothing_to_send() -> None:
     book, _ = filed()
     assert book.send_all(0.0) == []
+
+
+@pytest.mark.parametrize(("due", "count", "leaves"), [(3, 1, True), (3, 2, False), (0, 9, True)])
+def test_one_that_nobody_is_before_leaves_at_once_within_the_bound_or_if_nothing_is_due(
+    due: int, count: int, leaves: bool
+) -> None:
+    book, _ = filed(*[due][:due])
+    book.send_all(0.0)
+    slot = Slot(b"x", "GET", replies=count)
+    assert book.send_at_once(slot, 3.0) is leaves
+    assert (slot.state is SENT, book.due) == (leaves, due + count * leaves)
+
+
+def test_behind_another_that_is_unsent_nothing_leaves_at_once() -> None:
+    book, _ = filed(1)
+    assert not book.send_at_once(Slot(b"x", "GET"), 0.0)

@@ -1,4 +1,4 @@
-"""For the tests about forking: children that report, and are ended when they hang. No tests in here."""
+"""For the tests about forking: children that report, and are ended when they hang."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ import time
 import traceback
 from collections.abc import Callable
 from typing import Any
+
+import pytest
+import redis
+
+from resilient_redis import ResilientRedis
+from resilient_redis.testing import EmbeddedServer
 
 SECONDS = 15.0
 """Longer than any of these children takes, also on a busy machine."""
@@ -110,3 +116,56 @@ def client_ids(server: Any) -> set[int]:
     lines = server.execute("CLIENT", "LIST").decode().splitlines()
     found = [dict(word.split("=", 1) for word in line.split(" ") if "=" in word) for line in lines if "id=" in line]
     return {int(client["id"]) for client in found if client["cmd"] != "client|list"}
+
+
+def use(client: ResilientRedis) -> int:
+    """In a child: commands, a pipeline and a lease over the inherited client; the id of its connection."""
+    mine = f"child:{os.getpid()}"
+    client.set(mine, mine)
+    assert client.get(mine) == mine.encode()
+    with client.pipeline() as pipe:
+        assert pipe.echo("a").incr(f"{mine}:n").execute() == [b"a", 1]
+    with client.lease() as one:
+        assert one.get(mine) == mine.encode()
+        number = one.client_id()
+    pool: Any = client.connection_pool
+    assert until(lambda: pool.stats().dialling == 0)  # the child's own upkeep may be opening a spare one
+    assert (pool.stats().borrowed, pool.stats().pending) == (0, 0)
+    return int(number)
+
+
+def until(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def fails(function: Callable[[], Any]) -> None:
+    with pytest.raises(redis.RedisError):
+        function()
+
+
+def has_a_blocked_client(server: EmbeddedServer) -> bool:
+    return b"blocked_clients:0" not in server.execute("INFO", "clients")
+
+
+class Purse:
+    """A budget that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        answers = {"take": True, "surplus": 0, "due": False, "describe": "a purse"}
+
+        def hear(*args: Any) -> Any:
+            if name != "due":  # the thread for the upkeep asks when it likes
+                self.heard.append(name)
+            return answers.get(name)
+
+        if name.startswith("_") or name == "interval":
+            raise AttributeError(name)
+        return hear

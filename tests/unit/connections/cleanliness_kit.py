@@ -1,4 +1,4 @@
-"""A connection over one end of a socket pair, for the tests of cleanliness. Sync; no tests of its own."""
+"""A connection over one end of a socket pair, for the tests of cleanliness. Sync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection over one end of a socket pair, for the tests of cleanliness. asyncio; no tests of its own."""
+"""A connection over one end of a socket pair, for the tests of cleanliness. asyncio."""
 
 from __future__ import annotations
 
