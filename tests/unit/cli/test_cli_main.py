@@ -181,7 +181,8 @@ def test_a_stream_that_is_closed_gives_no_traceback(
 def test_a_terminal_that_is_not_utf_8_shows_what_it_can(
     encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    file = tmp_path / "redis\udcff.toml"  # a name that is not UTF-8 on the disk
+    monkeypatch.chdir(tmp_path)  # a long path would be wrapped
+    file = Path("redis\udcff.toml")  # a name that is not UTF-8 on the disk
     file.write_text(
         'url = "redis://localhost"\n[options]\nclient_name = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"\n', "utf-8"
     )
