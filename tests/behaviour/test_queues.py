@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from resilient_redis import Bulkhead, BulkheadFullError, Layer, Policy, Timeout
+from resilient_redis import Bulkhead, BulkheadFullError, Layer, Policy, ResiliencePipeline, Timeout
 
 from .harness import Driver, bench, quietly
 
@@ -30,16 +30,21 @@ def test_tasks_queue_in_order_of_arrival() -> None:
     assert pipeline.plan.layers[0].running == 0  # type: ignore[attr-defined]
 
 
+async def one_runs_and_one_waits(pipeline: ResiliencePipeline, gate: asyncio.Event) -> list[asyncio.Task[bool]]:
+    tasks = []
+    for _ in range(2):
+        tasks.append(asyncio.create_task(pipeline.acall(gate.wait)))
+        await asyncio.sleep(0)
+    return tasks
+
+
 def test_a_cancelled_task_leaves_the_queue() -> None:
     pipeline = quietly([Bulkhead(1, max_waiting=1, max_wait=60)])
     (layer,) = pipeline.plan.layers
 
     async def main() -> None:
         gate = asyncio.Event()
-        first = asyncio.create_task(pipeline.acall(gate.wait))
-        await asyncio.sleep(0)
-        second = asyncio.create_task(pipeline.acall(gate.wait))
-        await asyncio.sleep(0)
+        first, second = await one_runs_and_one_waits(pipeline, gate)
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second
@@ -57,10 +62,7 @@ def test_a_permit_granted_to_a_task_cancelled_in_the_same_moment_is_not_lost() -
 
     async def main() -> None:
         gate = asyncio.Event()
-        first = asyncio.create_task(pipeline.acall(gate.wait))
-        await asyncio.sleep(0)
-        second = asyncio.create_task(pipeline.acall(gate.wait))
-        await asyncio.sleep(0)
+        first, second = await one_runs_and_one_waits(pipeline, gate)
         gate.set()
         await first  # the permit goes to the second …
         second.cancel()  # … which is cancelled before it can run

@@ -14,14 +14,7 @@ from typing import Any
 
 import pytest
 import redis
-from redis._parsers import (
-    _AsyncHiredisParser,
-    _AsyncRESP2Parser,
-    _AsyncRESP3Parser,
-    _HiredisParser,
-    _RESP2Parser,
-    _RESP3Parser,
-)
+from parsers import PARSERS
 
 from resilient_redis import CircuitBreaker, Retry, Timeout
 from resilient_redis.testing import EmbeddedServer, FaultProxy, TlsFiles
@@ -30,19 +23,12 @@ pytestmark = pytest.mark.server
 
 MEGABYTES_50 = 50 * 1024 * 1024
 
-PARSERS: dict[str, tuple[int, Any, Any]] = {
-    "resp2-hiredis": (2, _HiredisParser, _AsyncHiredisParser),
-    "resp3-hiredis": (3, _HiredisParser, _AsyncHiredisParser),
-    "resp2-python": (2, _RESP2Parser, _AsyncRESP2Parser),
-    "resp3-python": (3, _RESP3Parser, _AsyncRESP3Parser),
-}
 
-
-@pytest.fixture(params=PARSERS)
+@pytest.fixture(params=[(2, "hiredis"), (3, "hiredis"), (2, "python"), (3, "python")], ids="resp{0[0]}-{0[1]}".format)
 def parser(request: pytest.FixtureRequest, face: Any) -> dict[str, Any]:
     """Connection arguments for each parser and protocol."""
-    protocol, sync_parser, async_parser = PARSERS[request.param]
-    return {"protocol": protocol, "parser_class": sync_parser if face.name == "sync" else async_parser}
+    protocol, kind = request.param
+    return {"protocol": protocol, "parser_class": PARSERS[face.name, kind, protocol]}
 
 
 def assert_on_time(seconds: float, deadline: float, slack: float = 1.2) -> None:
